@@ -28,9 +28,10 @@ class Failed(Exception):
     "A page that did not run to its end, said in one sentence."
 
 
-def pages(names):
+def pages(folder, names):
     "The notebooks to run, in reading order."
-    found = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
+    found = sorted(folder.glob("[0-9]*.ipynb"))
+    if not found: raise Failed(f"{folder} holds no notebook whose name begins with a number")
     if not names: return found
     chosen = [p for p in found if any(p.stem == n.removesuffix(".ipynb") or p.stem.startswith(n) for n in names)]
     unknown = [n for n in names if not any(p.stem.startswith(n.removesuffix(".ipynb")) for p in found)]
@@ -122,6 +123,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pages", nargs="*", help="numbers or stems of pages (default: all)")
     parser.add_argument("--data", default="", help="folder or .tgz with MNIST_SAMPLE, or the word standin")
+    parser.add_argument("--nbs", default=str(ROOT / "nbs"), help="the folder of the notebooks")
     parser.add_argument("--out", default=str(ROOT / "_run"), help="where the executed pages go")
     parser.add_argument("--save", action="store_true", help="also store the outputs in nbs/")
     args = parser.parse_args()
@@ -133,8 +135,7 @@ def main():
     out.mkdir(parents=True, exist_ok=True)
     rows, begun = [], time.monotonic()
     try:
-        found = pages(args.pages)
-        everything = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
+        found, everything = pages(Path(args.nbs), args.pages), pages(Path(args.nbs), [])
         for path in found:
             nb, seconds = execute(path)
             rows.append((path.stem, seconds))
@@ -143,7 +144,7 @@ def main():
                 clean(path)
             write_whole(out / path.name, nbformat.writes(nb) + "\n")
             write_whole(out / f"{path.stem}.html", page_html(nb, path.stem, [p.stem for p in everything]))
-        extra = None if args.pages else score(out)
+        extra = None if args.pages or args.nbs != str(ROOT / "nbs") else score(out)  # some pages: no score
         entries = [(p.stem, *title_of(nbformat.read(p, 4))) for p in everything if (out / f"{p.stem}.html").exists()]
         write_whole(out / "index.html", index_html(entries, dict(rows), extra))
     except Failed as e:

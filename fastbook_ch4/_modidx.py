@@ -30,4 +30,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                    'fastbook_ch4.data.picture.__init__': ('data.html#picture.__init__', 'fastbook_ch4/data.py'),
                                    'fastbook_ch4.data.picture.__repr__': ('data.html#picture.__repr__', 'fastbook_ch4/data.py'),
                                    'fastbook_ch4.data.picture._repr_mimebundle_': ( 'data.html#picture._repr_mimebundle_',
-                                                                                    'fastbook_ch4/data.py')}}}
+                                                                                    'fastbook_ch4/data.py')},
+            'fastbook_ch4.pixels': { 'fastbook_ch4.pixels._limits': ('pixels.html#_limits', 'fastbook_ch4/pixels.py'),
+                                     'fastbook_ch4.pixels._to_tensor': ('pixels.html#_to_tensor', 'fastbook_ch4/pixels.py'),
+                                     'fastbook_ch4.pixels.pixel_grid': ('pixels.html#pixel_grid', 'fastbook_ch4/pixels.py'),
+                                     'fastbook_ch4.pixels.show_digits': ('pixels.html#show_digits', 'fastbook_ch4/pixels.py')}}}

@@ -4,6 +4,7 @@
 outputs in `nbs/` (that is how committed outputs are made). It stops at the first failing cell and exits with 1.
 """
 import argparse
+import base64
 import os
 import re
 import signal
@@ -98,6 +99,15 @@ def execute(path):
     return nb, seconds
 
 
+def keep_pictures(nb, folder):
+    "Write each picture whose cell says `#| save-as: images/name.png` to that file: README.md shows them."
+    for cell in nb.cells:
+        if cell.cell_type == "code" and (m := re.search(r"(?m)^#\|\s*save-as:\s*(\S+)", cell.source)):
+            png = next(o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {}))
+            (folder / m[1]).parent.mkdir(exist_ok=True)
+            (folder / m[1]).write_bytes(base64.b64decode(png))
+
+
 def clean(path):
     "Store outputs as nbdev keeps them: without execution counts and stray metadata."
     subprocess.run([Path(sys.executable).with_name("nbdev-clean"), "--fname", str(path)], cwd=ROOT, check=True)
@@ -142,6 +152,7 @@ def main():
             if args.save:
                 write_whole(path, nbformat.writes(nb) + "\n")
                 clean(path)
+                keep_pictures(nb, path.parent)
             write_whole(out / path.name, nbformat.writes(nb) + "\n")
             write_whole(out / f"{path.stem}.html", page_html(nb, path.stem, [p.stem for p in everything]))
         extra = None if args.pages or args.nbs != str(ROOT / "nbs") else score(out)  # some pages: no score

@@ -7,6 +7,7 @@ __all__ = ['pixel_grid', 'show_digits']
 
 # %% ../nbs/01_pixels.ipynb #677dff32
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,13 +25,23 @@ def _limits(t, limits):
     if limits is not None: return limits
     return (0, 1) if t.is_floating_point() else (0, 255)
 
+
+def _write_numbers(ax, t, colour):
+    "Write each number of `t` [h, w] into its square, in black or white, whichever can be read on `colour(number)`."
+    form = '{:.2f}' if t.is_floating_point() else '{}'
+    for r, line in enumerate(t.tolist()):
+        for c, v in enumerate(line):
+            red, green, blue, _ = colour(v)
+            ink = 'black' if .3 * red + .59 * green + .11 * blue > .5 else 'white'
+            ax.text(c, r, form.format(v), ha='center', va='center', fontsize=7, color=ink)
+
 # %% ../nbs/01_pixels.ipynb #c60252b3
 def pixel_grid(image: Tensor | np.ndarray,  # one image [h, w], or a row of 784 numbers; any dtype
                numbers: bool = True,  # write the number of each pixel into its square
                cmap: str = 'Greys',  # matplotlib colour map; 'Greys' draws 0 white and the largest value black
                limits: tuple[float, float] | None = None,  # values at the ends of `cmap`; None: (0, 1), bytes (0, 255)
-               ax=None,  # matplotlib Axes to draw into; None: a new figure
-               ):  # the matplotlib Axes; `.figure` is the figure
+               ax: Any = None,  # matplotlib Axes to draw into; None: a new figure
+               ) -> Any:  # the matplotlib Axes; `.figure` is the figure
     """Draw one image as a grid of shaded squares, rows downwards and columns to the right, each with its number.
 
     Raises `ValueError` where `image` is not one image, or has more than 64 rows or columns to write numbers into.
@@ -57,27 +68,21 @@ def pixel_grid(image: Tensor | np.ndarray,  # one image [h, w], or a row of 784 
     low, high = _limits(t, limits)
     ax.imshow(t.numpy(), cmap=cmap, vmin=low, vmax=high)
     ax.set(xlabel='column', ylabel='row', xticks=range(0, cols, -(-cols // 14)), yticks=range(0, rows, -(-rows // 14)))
-    if numbers:
-        colours, form = plt.get_cmap(cmap), '{:.2f}' if t.is_floating_point() else '{}'
-        for r, line in enumerate(t.tolist()):
-            for c, v in enumerate(line):
-                red, green, blue, _ = colours((v - low) / (high - low))
-                ink = 'black' if .3 * red + .59 * green + .11 * blue > .5 else 'white'
-                ax.text(c, r, form.format(v), ha='center', va='center', fontsize=7, color=ink)
+    if numbers: _write_numbers(ax, t, lambda v: plt.get_cmap(cmap)((v - low) / (high - low)))
     return ax
 
 # %% ../nbs/01_pixels.ipynb #b106e898
-def show_digits(images: Tensor | np.ndarray | Sequence,  # [n, h, w], rows [n, 784], one image [h, w], or a list of images
+def show_digits(images: Tensor | np.ndarray | Sequence,  # [n, h, w], rows [n, 784], one image [h, w], or a list
                 titles: Sequence | None = None,  # one text (or number) above each image
                 cols: int = 10,  # images in a row of the figure
                 title: str | None = None,  # text above the figure
                 cmap: str = 'Greys',  # matplotlib colour map; 'Greys' draws 0 white
                 limits: tuple[float, float] | None = None,  # values at the ends of `cmap`; None: (0, 1), bytes (0, 255)
-                ):  # the matplotlib Figure
+                ) -> Any:  # the matplotlib Figure, with one Axes for each image
     """Show up to 400 images side by side, each with an optional text above it.
 
-    Raises `ValueError` for no images, more than 400, a shape that is not a stack of images, a wrong number of titles, or
-    less than one column.
+    Raises `ValueError` for no images, more than 400, a shape that is not a stack of images, a wrong number of titles,
+    or less than one column.
 
     Examples
     --------

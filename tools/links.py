@@ -1,7 +1,7 @@
 """Put the project's address where it belongs: say `python tools/links.py` after `git_url` in settings.ini was changed.
 
 The address has one home, `git_url`. From it come the badges at the top of README.md (none while it is empty) and the
-source that the first cell of each page installs the package from, where it is missing (the folder above while it is empty).
+source that the first cell of each page installs the package from, where it is missing (the folder above, until then).
 """
 import re
 import sys
@@ -21,14 +21,14 @@ def git_url(root=ROOT):
     parser.read(root / "settings.ini", encoding="utf-8")
     url = parser["DEFAULT"].get("git_url", "").strip().rstrip("/").removesuffix(".git")
     if url and not re.fullmatch(r"https://[\w.-]+/[\w./-]+", url):
-        raise SystemExit(f"settings.ini: git_url is {url!r}; expected an address like https://host/owner/project, or none")
+        raise SystemExit(f"settings.ini: git_url is {url!r}; expected something like https://host/owner/project")
     return url
 
 
 def install_cell(url):
     "The first code cell of every page: install the package only where it is missing, and change nothing else."
     source = f"git+{url}" if url else ".."
-    return (f"{MARK}\nif importlib.util.find_spec('fastbook_ch4') is None:  # on Colab; --no-deps: nothing is upgraded\n"
+    return (f"{MARK}\nif importlib.util.find_spec('fastbook_ch4') is None:  # --no-deps: nothing is upgraded\n"
             f"    subprocess.check_call([sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '{source}'])")
 
 

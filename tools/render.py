@@ -31,8 +31,8 @@ pre { margin: 0; padding: 10px 12px; overflow-x: auto; line-height: 1.45; white-
 .code_cell { margin: 14px 0; }
 .input_area, .highlight { background: var(--code); border-radius: 6px; }
 .prompt, .anchor-link, .input_prompt, .output_prompt { display: none; }
-.celltag_export .input_area { border-left: 4px solid var(--mark); position: relative; }
-.celltag_export .input_area::before { content: 'in the package'; position: absolute; right: 8px; top: 4px;
+.celltag_export .input_area { border-left: 4px solid var(--mark); position: relative; padding-top: 12px; }
+.celltag_export .input_area::before { content: 'in the package'; position: absolute; right: 8px; top: 3px;
       font: 11px system-ui, sans-serif; color: var(--mark); }
 .output_wrapper pre { background: none; color: var(--ink); padding: 6px 12px; border-left: 2px solid var(--line);
       white-space: pre-wrap; }
@@ -127,7 +127,7 @@ def _shell(title, body, nav="", foot=""):
 def page_html(nb, stem, stems):
     "One page with links to its neighbours; everything it shows is inside."
     kept = []
-    exporter = HTMLExporter(template_name="basic", embed_images=True)
+    exporter = HTMLExporter(template_name="basic")
     body, _ = exporter.from_notebook_node(_prepare(nb, kept))
     body = _fold(body)
     for i, mathml in enumerate(kept): body = body.replace(f"XMATHX{i}X", mathml)

@@ -268,8 +268,8 @@ def _standin_images(originals, n, generator):
     return (ink * 255).round().to(torch.uint8)
 
 
-def _make_standin(folder, seed=42):
-    "Write the stand-in in MNIST_SAMPLE's layout into `folder`, marked with STANDIN.txt."
+def _make_standin(folder, counts=(6000, 1000), seed=42):
+    "Write the stand-in, `counts` images a class, in MNIST_SAMPLE's layout into `folder`, marked with STANDIN.txt."
     from sklearn.datasets import load_digits as sklearn_digits
     data = sklearn_digits()
     generator = torch.Generator().manual_seed(seed)
@@ -277,7 +277,7 @@ def _make_standin(folder, seed=42):
         originals = torch.from_numpy(data.images[data.target == digit]).float()
         originals = originals[torch.randperm(len(originals), generator=generator)]
         cut = len(originals) * 3 // 4
-        for split, some, n in (('train', originals[:cut], 6000), ('valid', originals[cut:], 1000)):
+        for split, some, n in zip(SPLITS, (originals[:cut], originals[cut:]), counts):
             target = folder / split / str(digit)
             target.mkdir(parents=True)
             for i, im in enumerate(_standin_images(some, n, generator).numpy()):
@@ -534,7 +534,7 @@ class Sample(NamedTuple):
 def _as_rows(stacks):
     "Images uint8 [n, 28, 28] of several digits as float32 rows [n, 784] in 0..1, one digit after the other."
     count = sum(len(o) for o in stacks)
-    space = np.empty(count * 28 * 28 * 4 + 64, np.uint8)  # from numpy, as large pages: five times quicker to fill
+    space = np.empty(count * 28 * 28 * 4 + 64, np.uint8)  # from numpy, in large pages: quicker to fill
     start = -space.ctypes.data % 64  # the alignment of torch's own tensors: later sums are the same to the last bit
     rows = space[start:start + count * 28 * 28 * 4].view(np.float32).reshape(count, 28 * 28)
     np.divide(np.concatenate([o.numpy() for o in stacks]).reshape(count, -1), np.float32(255), out=rows)

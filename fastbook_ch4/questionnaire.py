@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-# %% ../nbs/10_questionnaire.ipynb #a9bd76e6
+# %% ../nbs/10_questionnaire.ipynb #5e8ebe17
 _HINTS = {"'type' object is not iterable": '`list` is the name of a Python type: loop over the name of your argument',
           'leaf Variable': 'change the parameters inside `with torch.no_grad():`',
           'a second time': 'compute `preds` and `loss` anew for every batch',
@@ -33,7 +33,7 @@ def _attempt(function, *args):
         hint = next((f' Hint: {hint}.' for words, hint in _HINTS.items() if words in str(e)), '')
         return None, [f'It stops with {type(e).__name__}: {str(e).splitlines()[0] if str(e) else ""}.{hint}']
 
-# %% ../nbs/10_questionnaire.ipynb #5e8ebe17
+# %% ../nbs/10_questionnaire.ipynb #01488871
 def _same(a, b):
     "Whether `a == b`, and False where they cannot be compared."
     try: return bool(a == b)
@@ -50,7 +50,7 @@ def _verdict(got, expected, typical):
     general = f'It gives {got!r:.80}; expected {expected!r}.'
     return [next((said for wrong, said in typical if _same(got, wrong)), general)]
 
-# %% ../nbs/10_questionnaire.ipynb #5b5b5434
+# %% ../nbs/10_questionnaire.ipynb #da544079
 _ODD = [([2, 4, 6, 8, 10, 12, 14], 'Every number is doubled: an `if` at the end has to leave the even ones out.'),
         ([1, 3, 5, 7], 'The odd numbers are chosen, but not doubled.'),
         ([4, 8, 12], 'The even numbers are doubled: the condition is the wrong way round.'),
@@ -68,7 +68,7 @@ def _has_comprehension(function):
     parts = [code, *(o for o in code.co_consts if hasattr(o, 'co_code'))]
     return any(o.opname == 'LIST_APPEND' for part in parts for o in dis.get_instructions(part))
 
-# %% ../nbs/10_questionnaire.ipynb #da544079
+# %% ../nbs/10_questionnaire.ipynb #6272ae4e
 def check_odd_doubled(function: Callable,  # the answer to question 4: takes a list of whole numbers
                       ) -> list[str]:  # a sentence for each thing that is missing; empty where nothing is
     """Check a function that keeps the odd numbers of a list and doubles them, with a list comprehension.
@@ -91,7 +91,7 @@ def check_odd_doubled(function: Callable,  # the answer to question 4: takes a l
     if not _has_comprehension(function): said.append('The numbers are right; now write it as one list comprehension.')
     return said
 
-# %% ../nbs/10_questionnaire.ipynb #5c6e12aa
+# %% ../nbs/10_questionnaire.ipynb #5536032b
 def _numbers(name, value):
     "`value` as a nested list with its shape, and a sentence where it is no tensor or array."
     if value is None or value is ...: return None, None, [f'`{name}` is still missing.']
@@ -114,7 +114,7 @@ def _check_square(square, shape):
     if shape != (3, 3): return [f'`square` has shape {shape}; expected (3, 3): `view` or `reshape` does that.']
     return [] if flat == sorted(flat) else ['`square` is not in reading order; expected 1, 2, 3 in the first row.']
 
-# %% ../nbs/10_questionnaire.ipynb #5536032b
+# %% ../nbs/10_questionnaire.ipynb #243327d1
 def _check_corner(corner, shape, doubled):
     "Sentences on the third step, given the right result of the second."
     wrong = [(doubled[1:, 1:] // 2, 'comes from `square`, not from `doubled`'),
@@ -128,7 +128,7 @@ def _check_corner(corner, shape, doubled):
     said = next((words for o, words in wrong if corner == o.tolist()), f'is {corner!r:.60} with shape {shape}')
     return [f'`corner` {said}; expected the last two rows and, of these, the last two columns.']
 
-# %% ../nbs/10_questionnaire.ipynb #243327d1
+# %% ../nbs/10_questionnaire.ipynb #616bdc16
 def check_square(square: Tensor | np.ndarray,  # the numbers 1 to 9, shape (3, 3)
                  doubled: Tensor | np.ndarray,  # every number twice as large, shape (3, 3)
                  corner: Tensor | np.ndarray,  # the four numbers in the lower right corner, shape (2, 2)
@@ -157,7 +157,7 @@ def check_square(square: Tensor | np.ndarray,  # the numbers 1 to 9, shape (3, 3
     values, shape, missing = _numbers('corner', corner)
     return said + (missing or _check_corner(values, shape, right))
 
-# %% ../nbs/10_questionnaire.ipynb #5d9aae52
+# %% ../nbs/10_questionnaire.ipynb #68fcd246
 def _toy():
     "Three batches of a straight-line problem, two parameters, a model and a loss that count their calls."
     generator, counts = torch.Generator().manual_seed(0), Counter()
@@ -184,7 +184,7 @@ def _toy():
                 yield batch
     return model, loss_func, Loader(), params, counts
 
-# %% ../nbs/10_questionnaire.ipynb #68fcd246
+# %% ../nbs/10_questionnaire.ipynb #14edc63b
 def _epoch(lr=.05, clear=True, each=True):
     "The parameters after an epoch; mistakes on request: gradients not cleared, one step at the end only."
     model, loss_func, dl, params, _ = _toy()
@@ -197,7 +197,7 @@ def _epoch(lr=.05, clear=True, each=True):
             for p in params: p.grad = None
     return torch.cat([p.detach().flatten() for p in params])
 
-# %% ../nbs/10_questionnaire.ipynb #14edc63b
+# %% ../nbs/10_questionnaire.ipynb #b8ca1a44
 def _near(a, b): return a.shape == b.shape and torch.allclose(a, b, atol=1e-5)
 
 
@@ -207,7 +207,7 @@ _STEPS = {'batches': 'Batches fetched: {n}; expected 3: loop over the whole of `
           'gradients': 'Gradients computed: {n}; expected once for each batch, with `backward()` on its loss.'}
 _NO_STEP = 'The parameters do not change: no step, a step after clearing, or a step that makes new tensors.'
 
-# %% ../nbs/10_questionnaire.ipynb #b8ca1a44
+# %% ../nbs/10_questionnaire.ipynb #b14f3498
 def check_epoch(function: Callable,  # the answer to question 25: takes (model, loss_func, dl, params, lr)
                 ) -> list[str]:  # a sentence for each thing that is missing; empty where nothing is
     """Check a function that trains for one epoch: predict, loss, gradient, step and clear, for every batch.
@@ -240,7 +240,7 @@ def check_epoch(function: Callable,  # the answer to question 25: takes (model, 
     return [next((words for o, words in typical if _near(end, o)),
                  f'The parameters end at {end.tolist()}; expected {_epoch().tolist()}.')]
 
-# %% ../nbs/10_questionnaire.ipynb #558a4216
+# %% ../nbs/10_questionnaire.ipynb #89383e57
 _PAIRS = [([[1, 'a'], [2, 'b'], [3, 'c'], [4, 'd']], 'The pairs are lists; expected tuples, in round brackets.'),
           ([('a', 1), ('b', 2), ('c', 3), ('d', 4)], 'The pairs are the other way round; expected the number first.'),
           ([(0, 'a'), (1, 'b'), (2, 'c'), (3, 'd')], 'The numbers count from 0; take them from the first argument.'),

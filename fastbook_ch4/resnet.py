@@ -73,7 +73,8 @@ class FastConv2d(nn.Conv2d):
     def forward(self, x):
         x = x.as_subclass(Tensor)  # a plain tensor: fastai's own type costs time in every layer
         if x.shape[1] > 1 and x.stride(1) == 0:  # made by `expand`: the channels are one and the same memory
-            return self._conv_forward(x[:, :1], self.weight.sum(1, keepdim=True), self.bias)
+            y = self._conv_forward(x[:, :1], self.weight.sum(1, keepdim=True), self.bias)
+            return y.contiguous(memory_format=torch.channels_last)  # the order in memory that the layers below like best
         if max(x.shape[2:]) > 2 or self.kernel_size != (3, 3): return super().forward(x)
         y = small_conv(x, self.weight, self.stride[0])
         return y if self.bias is None else y + self.bias[:, None, None]
@@ -213,10 +214,10 @@ def resnet_learner(path: str | os.PathLike | None = None,  # as for `mnist_sampl
     root, device = mnist_sample(path, verbose=path is None), _usable_device()
     loader = {'dl_type': InMemoryDL, 'num_workers': 0} if fast else {}
     dls = ImageDataLoaders.from_folder(root, bs=bs, device=device, **loader)
-    left = device.type == 'cpu' and torch.accelerator.is_available()  # torch's Adam would ask the GPU, fastai's does not
+    left = device.type == 'cpu' and torch.accelerator.is_available()  # torch's Adam would ask the GPU first
     learn = vision_learner(dls, resnet18, pretrained=False, loss_func=F.cross_entropy, metrics=accuracy,
                            opt_func=fused_adam if fast and not left else Adam)
-    if fast and device.type == 'cpu': fast_convs(learn.model).to(memory_format=torch.channels_last)
+    if fast and device.type == 'cpu': fast_convs(learn.model)
     return learn
 
 # %% ../nbs/07_resnet.ipynb #3e131d44

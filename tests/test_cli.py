@@ -90,11 +90,11 @@ def test_a_folder_that_is_no_data_set(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("words, status", [
-    (["--version"], 0), (["--help"], 0), (["score", "--help"], 0), ([], 2), (["scores"], 2), (["score", "--json", "--csv"], 2),
-    (["score", "a", "b"], 2)])
+    (["--version"], 0), (["--help"], 0), (["score", "--help"], 0), ([], 2), (["scores"], 2),
+    (["score", "--json", "--csv"], 2), (["score", "a", "b"], 2)])
 def test_argparse_answers(words, status, capsys):
     with pytest.raises(SystemExit) as e: main(words)
-    out, err = capsys.readouterr()
+    out = capsys.readouterr().out
     assert e.value.code == status and bool(out) == (status == 0)
     if words == ["--version"]: assert out.strip() == f"fastbook_ch4 {fastbook_ch4.__version__}"
     if words == ["score", "--help"]: assert all(o in out for o in ("--json", "--csv", "--html", "--resnet", "DATA"))
@@ -112,14 +112,16 @@ def test_a_row_that_raises_makes_the_status_1(few, capsys, monkeypatch):
 
 def test_resnet_is_asked_for_by_its_option(monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(sc, "scorecard", lambda path, resnet: asked.append((path, resnet)) or pd.DataFrame(columns=KEYS))
+    empty = pd.DataFrame(columns=KEYS)
+    monkeypatch.setattr(sc, "scorecard", lambda path, resnet: asked.append((path, resnet)) or empty)
     main(["score", "standin", "--resnet"])
     main(["score"])
     assert asked == [("standin", True), (None, None)]
 
 
 def test_console_script_is_wired():
-    assert "fastbook_ch4=fastbook_ch4.scorecard:main" in (ROOT / "settings.ini").read_text(encoding="utf-8").replace(" ", "")
+    settings = (ROOT / "settings.ini").read_text(encoding="utf-8").replace(" ", "")
+    assert "fastbook_ch4=fastbook_ch4.scorecard:main" in settings
 
 
 @pytest.mark.slow
@@ -127,11 +129,12 @@ def test_full_run_on_the_standin(tmp_path):
     "As `make run` calls it, in a process of its own: all rows, status 0, data-bound rows not comparable."
     page = tmp_path / "scorecard.html"
     words = [sys.executable, "-m", "fastbook_ch4.scorecard", "score", "standin", "--json", "--html", str(page)]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"CUDA_VISIBLE_DEVICES": ""})
+    no_gpu = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, env=no_gpu)
     assert done.returncode == 0, done.stderr
     rows = {o["id"]: o for o in json.loads(done.stdout)}
     assert set(rows) == set(PUBLISHED) and {o["verdict"] for o in rows.values()} <= set(VERDICTS)
     bound = {i for i, o in PUBLISHED.items() if o.needs}
     assert {i for i, o in rows.items() if o["verdict"] == "not comparable"} == bound
-    assert rows["N17"]["verdict"] == rows["N27"]["verdict"] == "reproduced" and rows["N31"]["verdict"] == "not comparable"
+    assert [rows[i]["verdict"] for i in ("N17", "N27", "N31")] == ["reproduced", "reproduced", "not comparable"]
     assert page.read_text(encoding="utf-8").count("<tr id=") == len(PUBLISHED)

@@ -3,6 +3,7 @@
 Every server here listens on the loopback address; nothing outside this machine is asked.
 """
 import errno
+import gzip
 import hashlib
 import io
 import multiprocessing
@@ -21,12 +22,16 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageFile
+from test_data import age, draw, empty_cache, layout, shelf
 
 from fastbook_ch4 import data
 from fastbook_ch4.data import is_standin, load_digits, load_sample, mnist_sample
-from test_data import age, cache, draw, layout, shelf  # noqa: F401 (cache: a fixture)
 
 POSIX = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals or mounts")
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch): return empty_cache(tmp_path, monkeypatch)
 
 
 def leftovers(cache):
@@ -52,7 +57,7 @@ def small_standin(folder, seed=42):
 
 
 @pytest.fixture
-def quick(cache, monkeypatch):  # noqa: F811
+def quick(cache, monkeypatch):
     "A stand-in that is made in no time, and a short patience for the network."
     monkeypatch.setattr(data, "_make_standin", small_standin)
     monkeypatch.setattr(data, "_WAIT", .4)
@@ -209,27 +214,29 @@ def with_member(archive, name, kind=tarfile.REGTYPE, link="", content=b"x"):
     with tarfile.open(archive, "w:gz") as tar:
         for o, k in (("mnist_sample/good.txt", tarfile.REGTYPE), (name, kind)):
             info = tarfile.TarInfo(o)
-            info.type, info.linkname, info.size = k, link if k != tarfile.REGTYPE else "", len(content) * (k == tarfile.REGTYPE)
+            plain = k == tarfile.REGTYPE
+            info.type, info.linkname, info.size = k, "" if plain else link, len(content) * plain
             tar.addfile(info, io.BytesIO(content))
     return archive
 
 
 @pytest.mark.parametrize("name, kind, link", [
     ("../evil.txt", tarfile.REGTYPE, ""), ("mnist_sample/../../evil.txt", tarfile.REGTYPE, ""),
-    ("/tmp/evil.txt", tarfile.REGTYPE, ""), ("..\\evil.txt", tarfile.REGTYPE, ""), ("C:\\evil.txt", tarfile.REGTYPE, ""),
+    ("/tmp/evil.txt", tarfile.REGTYPE, ""), ("..\\evil.txt", tarfile.REGTYPE, ""), ("C:evil.txt", tarfile.REGTYPE, ""),
     ("mnist_sample/evil.txt", tarfile.SYMTYPE, "/etc/passwd"), ("mnist_sample/evil.txt", tarfile.LNKTYPE, "../../x"),
     ("mnist_sample/evil.txt", tarfile.SYMTYPE, "good.txt"), ("mnist_sample/evil", tarfile.CHRTYPE, ""),
     ("mnist_sample/evil", tarfile.BLKTYPE, ""), ("mnist_sample/evil", tarfile.FIFOTYPE, "")])
-def test_members_that_are_links_or_outside_are_refused(cache, tmp_path, name, kind, link):  # noqa: F811
+def test_members_that_are_links_or_outside_are_refused(cache, tmp_path, name, kind, link):
     archive = with_member(tmp_path / "evil.tgz", name, kind, link)
     extracted = []
-    with pytest.MonkeyPatch.context() as m, pytest.raises(ValueError, match=r"evil\.tgz holds the member .*; nothing was"):
+    said = r"evil\.tgz holds the member .*, which is a link or points outside its folder; nothing was extracted"
+    with pytest.MonkeyPatch.context() as m, pytest.raises(ValueError, match=said):
         m.setattr(tarfile.TarFile, "extractall", lambda *_, **__: extracted.append(1))
         mnist_sample(archive, verbose=False)
     assert not extracted and not leftovers(cache) and not list(tmp_path.rglob("evil.txt"))
 
 
-def test_an_archive_that_is_cut_anywhere_is_refused(cache, tgz, tmp_path):  # noqa: F811
+def test_an_archive_that_is_cut_anywhere_is_refused(cache, tgz, tmp_path):
     content = tgz.read_bytes()
     for part in (0, 1, 10, 100, len(content) // 2, len(content) - 9, len(content) - 1):
         (tmp_path / "cut.tgz").write_bytes(content[:part])
@@ -238,8 +245,7 @@ def test_an_archive_that_is_cut_anywhere_is_refused(cache, tgz, tmp_path):  # no
     assert not leftovers(cache) and not list(cache.glob("archive-*/"))
 
 
-def test_a_tar_cut_before_it_was_compressed_is_refused(cache, tmp_path, tgz):  # noqa: F811
-    import gzip
+def test_a_tar_cut_before_it_was_compressed_is_refused(cache, tmp_path, tgz):
     tar = gzip.decompress(tgz.read_bytes())
     with tarfile.open(fileobj=io.BytesIO(tar)) as opened: last = [o for o in opened if o.isfile()][-1]
     (tmp_path / "cut.tgz").write_bytes(gzip.compress(tar[:last.offset_data + last.size - 5]))
@@ -247,13 +253,14 @@ def test_a_tar_cut_before_it_was_compressed_is_refused(cache, tmp_path, tgz):  #
     assert not leftovers(cache)
 
 
-@pytest.mark.parametrize("content", [b"", b"not an archive", b"\x1f\x8b\x08" + b"x" * 100, b"PK\3\4 a zip file", bytes(5000)])
-def test_a_file_that_is_no_tgz(cache, tmp_path, content):  # noqa: F811
+@pytest.mark.parametrize("content", [b"", b"not an archive", b"\x1f\x8b\x08" + b"x" * 99, b"PK\3\4 zip", bytes(5000)])
+def test_a_file_that_is_no_tgz(cache, tmp_path, content):
     (tmp_path / "x.tgz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"x\.tgz is not a whole \.tgz archive .*expected"): mnist_sample(tmp_path / "x.tgz")
+    with pytest.raises(ValueError, match=r"x\.tgz is not a whole \.tgz archive .*expected"):
+        mnist_sample(tmp_path / "x.tgz")
 
 
-def test_a_flipped_byte_anywhere_is_refused_or_harmless(cache, tmp_path, tgz):  # noqa: F811
+def test_a_flipped_byte_anywhere_is_refused_or_harmless(cache, tmp_path, tgz):
     content, rng = tgz.read_bytes(), random.Random(0)
     good = load_sample(tgz, verbose=False)
     for _ in range(20):
@@ -264,31 +271,39 @@ def test_a_flipped_byte_anywhere_is_refused_or_harmless(cache, tmp_path, tgz):  
         else: assert all(torch.equal(a, b) for a, b in zip(sample, good))
 
 
-def test_an_archive_that_unpacks_to_far_too_much(cache, tmp_path, monkeypatch):  # noqa: F811
+def test_an_archive_that_unpacks_to_far_too_much(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "_MAX_UNPACKED", 1_000_000)
     archive = with_member(tmp_path / "bomb.tgz", "mnist_sample/big", content=bytes(2_000_000))
     assert archive.stat().st_size < 100_000
-    with pytest.raises(ValueError, match=r"bomb\.tgz is not .* \(more than 1,000,000 bytes unpacked\)"): mnist_sample(archive)
+    with pytest.raises(ValueError, match=r"bomb\.tgz is not .* \(more than 1,000,000 bytes unpacked\)"):
+        mnist_sample(archive)
     header = tarfile.TarInfo("mnist_sample/claims")  # a member that claims to be huge, in a small file
     header.size = 10 ** 12
-    import gzip
     (tmp_path / "claims.tgz").write_bytes(gzip.compress(header.tobuf() + bytes(10_000)))
-    with pytest.raises(ValueError, match=r"claims\.tgz is not a whole"): mnist_sample(tmp_path / "claims.tgz")
+    with pytest.raises(ValueError, match=r"claims\.tgz is not a whole"):
+        mnist_sample(tmp_path / "claims.tgz")
     assert not leftovers(cache)
 
 
-def test_an_archive_of_something_else_names_the_archive(cache, tmp_path):  # noqa: F811
+def test_an_archive_of_something_else_names_the_archive(cache, tmp_path):
     archive = with_member(tmp_path / "other.tgz", "mnist_sample/readme.txt")
-    with pytest.raises(FileNotFoundError, match=r"other\.tgz.* is not in MNIST_SAMPLE's layout: the folder train/3") as e:
+    with pytest.raises(FileNotFoundError, match=r"other\.tgz.* is not in MNIST_SAMPLE's layout: .*train/3") as e:
         mnist_sample(archive)
     assert str(cache) not in str(e.value) and not leftovers(cache)
 
 
 # ---- many processes, killed processes
 
+def with_500(folder):
+    "A small archive, one folder of which is large enough to be kept as pixels."
+    draw(layout(folder / "d") / "train" / "3", 500)
+    return pack(folder / "d", folder / "d.tgz")
+
+
 def _context():
     "Processes that start quickly, from one that has only imported what they need."
-    context = multiprocessing.get_context("forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn")
+    kinds = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in kinds else "spawn")
     if hasattr(context, "set_forkserver_preload"):  # what this file imports; the file itself it may not find
         context.set_forkserver_preload(["fastbook_ch4.data", "pytest", "sklearn.linear_model", "filelock"])
     return context
@@ -313,7 +328,8 @@ def _ask(environment, log, start, answers, url=None):
 
 
 def _eight(cache, tmp_path, url=None, **environment):
-    context, environment = _context(), environment | {"FASTBOOK_CH4_CACHE": str(cache), "FASTAI_HOME": str(tmp_path / "f")}
+    environment |= {"FASTBOOK_CH4_CACHE": str(cache), "FASTAI_HOME": str(tmp_path / "fastai")}
+    context = _context()
     log, start, answers = tmp_path / "log", context.Barrier(8), context.Queue()
     log.touch()
     processes = [context.Process(target=_ask, args=(environment, str(log), start, answers, url)) for _ in range(8)]
@@ -323,15 +339,15 @@ def _eight(cache, tmp_path, url=None, **environment):
     return said, [line.split()[1] for line in log.read_text().splitlines()]
 
 
-def test_eight_processes_at_once_prepare_once_and_get_the_same(cache, tmp_path):  # noqa: F811
-    archive = pack(layout(tmp_path / "d", 500), tmp_path / "d.tgz")
+def test_eight_processes_at_once_prepare_once_and_get_the_same(cache, tmp_path):
+    archive = with_500(tmp_path)
     said, prepared = _eight(cache, tmp_path, ASKED_FOR=str(archive))
     expected = load_sample(tmp_path / "d", verbose=False, cache=False)
     assert set(said) == {hashlib.sha256(b"".join(o.numpy().tobytes() for o in expected)).hexdigest()}
     assert len(prepared) == 1 and not leftovers(cache)
 
 
-def test_eight_processes_without_a_network_wait_once(cache, tmp_path):  # noqa: F811
+def test_eight_processes_without_a_network_wait_once(cache, tmp_path):
     with Server(silence) as server:
         said, prepared = _eight(cache, tmp_path, url=server.url)
         assert len(set(said)) == 1 and len(said[0]) == 64, said
@@ -347,19 +363,19 @@ def _load(environment, archive, report):
 
 @POSIX
 def test_killed_at_20_random_moments_of_preparing(tmp_path, monkeypatch):
-    archive = pack(layout(tmp_path / "d", 500), tmp_path / "d.tgz")
+    archive = with_500(tmp_path)
     expected = load_sample(tmp_path / "d", verbose=False, cache=False)
     context, rng, seen = _context(), random.Random(4), []
 
-    def begin(cache):  # noqa: F811
+    def begin(cache):
         receive, send = context.Pipe(duplex=False)
         p = context.Process(target=_load, args=({"FASTBOOK_CH4_CACHE": str(cache)}, str(archive), send))
         p.start()
         assert receive.recv() == "begins"
         return p, receive
 
-    start = time.monotonic()
     p, receive = begin(tmp_path / "whole")
+    start = time.monotonic()
     assert receive.recv() == "done"
     p.join()
     takes = time.monotonic() - start
@@ -380,7 +396,7 @@ def test_killed_at_20_random_moments_of_preparing(tmp_path, monkeypatch):
 
 
 @POSIX
-def test_killed_in_the_middle_of_keeping_pixels(cache, tmp_path):  # noqa: F811
+def test_killed_in_the_middle_of_keeping_pixels(cache, tmp_path):
     images = draw(tmp_path / "a", 500)
     load_digits(tmp_path / "a")
     file = shelf(tmp_path / "a")
@@ -390,19 +406,19 @@ def test_killed_in_the_middle_of_keeping_pixels(cache, tmp_path):  # noqa: F811
     assert not leftovers(cache) and file.is_file()
 
 
-def test_a_prepared_copy_that_lost_a_class_is_prepared_again(cache, tgz):  # noqa: F811
+def test_a_prepared_copy_that_lost_a_class_is_prepared_again(cache, tgz):
     root = mnist_sample(tgz, verbose=False)
     shutil.rmtree(root / "valid" / "7")
     assert len(load_digits(mnist_sample(tgz, verbose=False) / "valid" / "7")) == 20
 
 
-def test_a_process_that_hangs_is_not_waited_for_for_ever(cache, tgz, monkeypatch):  # noqa: F811
+def test_a_process_that_hangs_is_not_waited_for_for_ever(cache, tgz, monkeypatch):
     from filelock import FileLock
     cache.mkdir()
     monkeypatch.setattr(data, "_PATIENCE", .3)
     name = f"archive-{hashlib.sha256(tgz.read_bytes()).hexdigest()[:16]}"
-    with FileLock(cache / f"{name}.lock"), pytest.raises(OSError, match="another process has been preparing .*FASTBOOK_CH4_DATA"):
-        mnist_sample(tgz)
+    said = r"another process has been preparing .*; end it, or set FASTBOOK_CH4_DATA"
+    with FileLock(cache / f"{name}.lock"), pytest.raises(OSError, match=said): mnist_sample(tgz)
 
 
 # ---- disks
@@ -413,19 +429,20 @@ SENTENCE = r"^cannot prepare the digits in {}.* \({}\); set FASTBOOK_CH4_DATA to
 def sentence(folder, code): return SENTENCE.format(folder, os.strerror(code))
 
 
-def test_a_file_in_the_place_of_the_cache_folder(cache, tgz):  # noqa: F811
+def test_a_file_in_the_place_of_the_cache_folder(cache, tgz):
     cache.write_text("in the way")
-    with pytest.raises(OSError, match=sentence(cache, errno.EEXIST) + "|" + sentence(cache, errno.ENOTDIR)): mnist_sample(tgz)
+    said = sentence(cache, errno.EEXIST) + "|" + sentence(cache, errno.ENOTDIR)
+    with pytest.raises(OSError, match=said): mnist_sample(tgz)
 
 
-def test_cache_read_only_simulated_for_permission_bits_do_not_bind_root(cache, tgz, monkeypatch):  # noqa: F811
+def test_cache_read_only_simulated_for_permission_bits_do_not_bind_root(cache, tgz, monkeypatch):
     def refused(self, *_, **__): raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(self))
     monkeypatch.setattr(data.Path, "mkdir", refused)
     for ask in (lambda: mnist_sample(tgz), lambda: mnist_sample("standin"), mnist_sample):
         with pytest.raises(OSError, match=sentence(cache, errno.EROFS)): ask()
 
 
-def test_disk_full_simulated_while_unpacking(cache, tgz, monkeypatch):  # noqa: F811
+def test_disk_full_simulated_while_unpacking(cache, tgz, monkeypatch):
     def full(self, path, **_):
         (path / "half.png").write_bytes(b"x")
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
@@ -436,7 +453,7 @@ def test_disk_full_simulated_while_unpacking(cache, tgz, monkeypatch):  # noqa: 
     assert len(load_sample(tgz, verbose=False).train_x) == 40
 
 
-def test_disk_full_simulated_while_keeping_pixels_is_no_error(cache, tmp_path, monkeypatch):  # noqa: F811
+def test_disk_full_simulated_while_keeping_pixels_is_no_error(cache, tmp_path, monkeypatch):
     images = draw(tmp_path / "a", 500)
     def full(file, *_, **__):
         file.write(b"half")
@@ -458,7 +475,7 @@ def mounted(tmp_path):
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_disk_full_on_a_small_tmpfs(cache, tmp_path, monkeypatch, mounted):  # noqa: F811
+def test_disk_full_on_a_small_tmpfs(cache, tmp_path, monkeypatch, mounted):
     folder, _ = mounted
     archive = pack(layout(tmp_path / "d", 500), tmp_path / "d.tgz")
     monkeypatch.setenv("FASTBOOK_CH4_CACHE", str(folder))
@@ -469,7 +486,7 @@ def test_disk_full_on_a_small_tmpfs(cache, tmp_path, monkeypatch, mounted):  # n
     assert len(images) == 500 and not leftovers(folder)
 
 
-def test_cache_on_a_read_only_mount(cache, tmp_path, tgz, monkeypatch, mounted):  # noqa: F811
+def test_cache_on_a_read_only_mount(cache, tmp_path, tgz, monkeypatch, mounted):
     folder, mount = mounted
     monkeypatch.setenv("FASTBOOK_CH4_CACHE", str(folder))
     root = mnist_sample(tgz, verbose=False)
@@ -480,7 +497,7 @@ def test_cache_on_a_read_only_mount(cache, tmp_path, tgz, monkeypatch, mounted):
     assert torch.equal(load_digits(tmp_path / "a"), images)
 
 
-def test_data_on_a_read_only_mount(cache, tmp_path, mounted):  # noqa: F811
+def test_data_on_a_read_only_mount(cache, tmp_path, mounted):
     folder, mount = mounted
     root = layout(folder / "d")
     assert mount("-o", "remount,ro")
@@ -513,10 +530,10 @@ WRONG = r"5\.png is a {} image of mode {}; expected 28x28 pixels of mode L"
     (png(mode="P"), WRONG.format("28x28", "P")), (png(mode="LA"), WRONG.format("28x28", "LA")),
     (png(mode="1"), WRONG.format("28x28", "1")), (png(size=(27, 28)), WRONG.format("27x28", "L")),
     (png(size=(28, 27)), WRONG.format("28x27", "L")), (png(size=(280, 280)), WRONG.format("280x280", "L"))],
-    ids=["empty", "text", "only the head", "cut at 40 bytes", "cut by 500", "cut in the pixels", "without its end", "JPEG",
-         "GIF", "zeros", "16-bit", "RGB", "palette", "gray and alpha", "1-bit", "27x28", "28x27", "280x280"])
+    ids=["empty", "text", "only the head", "cut at 40 bytes", "cut by 500", "cut in the pixels", "without its end",
+         "JPEG", "GIF", "zeros", "16-bit", "RGB", "palette", "gray and alpha", "1-bit", "27x28", "28x27", "280x280"])
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_bad_image_is_named(cache, tmp_path, content, said, kept):  # noqa: F811
+def test_a_bad_image_is_named(cache, tmp_path, content, said, kept):
     draw(tmp_path / "a", 10)
     (tmp_path / "a" / "5.png").write_bytes(content)
     with pytest.raises(ValueError, match=said): load_digits(tmp_path / "a", cache=kept)
@@ -528,7 +545,7 @@ def test_a_truncated_image_is_named_even_where_pillow_is_told_to_accept_it(tmp_p
     with pytest.raises(ValueError, match=NOT_WHOLE): load_digits(tmp_path)
 
 
-def test_an_image_damaged_where_it_was_kept_shows(cache, tmp_path):  # noqa: F811
+def test_an_image_damaged_where_it_was_kept_shows(cache, tmp_path):
     draw(tmp_path / "a", 500)
     load_digits(tmp_path / "a")
     content = (tmp_path / "a" / "5.png").read_bytes()
@@ -536,10 +553,10 @@ def test_an_image_damaged_where_it_was_kept_shows(cache, tmp_path):  # noqa: F81
     with pytest.raises(ValueError, match=NOT_WHOLE): load_digits(tmp_path / "a")
 
 
-def test_a_bad_image_in_the_prepared_copy_says_how_to_get_a_new_one(cache, tgz):  # noqa: F811
+def test_a_bad_image_in_the_prepared_copy_says_how_to_get_a_new_one(cache, tgz):
     root = mnist_sample(tgz, verbose=False)
     (root / "valid" / "3" / "0.png").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"0\.png is not a whole PNG .*delete the folder .*archive-\w+, and it is prepared"):
+    with pytest.raises(ValueError, match=r"0\.png is not a whole PNG .*delete the folder .*archive-\w+, and it is pre"):
         load_sample(tgz, verbose=False)
     shutil.rmtree(cache / root.relative_to(cache).parts[0])
     assert len(load_sample(tgz, verbose=False).valid_x) == 40
@@ -555,18 +572,22 @@ def test_a_folder_or_a_dead_link_called_png_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"5\.png is not a whole PNG file"): load_digits(tmp_path / "a")
 
 
-@pytest.mark.parametrize("damage", ["empty", "text", "cut", "one bit", "another shape", "objects", "huge header", "a folder"])
-def test_a_damaged_kept_copy_is_ignored_and_written_again(cache, tmp_path, damage):  # noqa: F811
+DAMAGES = ["empty", "text", "cut", "one bit", "another shape", "objects", "huge header", "folder"]
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_kept_copy_is_ignored_and_written_again(cache, tmp_path, damage):
     images = draw(tmp_path / "a", 500)
     load_digits(tmp_path / "a")
     file = shelf(tmp_path / "a")
     good = file.read_bytes()
     class Evil:
         def __reduce__(self): return os.mkdir, (str(tmp_path / "ran"),)
-    header = b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999, 784), }".ljust(117) + b"\n"
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (99999999999999, 784), }".ljust(117) + b"\n"
+    header = b"\x93NUMPY\x01\x00v\x00" + header
     if damage == "objects": np.save(file, np.array([Evil()], dtype=object), allow_pickle=True)
     elif damage == "another shape": np.save(file, np.zeros((5, 28, 28), np.uint8))
-    elif damage == "a folder":
+    elif damage == "folder":
         file.unlink()
         file.mkdir()
     else:
@@ -574,7 +595,7 @@ def test_a_damaged_kept_copy_is_ignored_and_written_again(cache, tmp_path, damag
         file.write_bytes({"empty": b"", "text": b"hello", "cut": good[:-1000], "huge header": header,
                           "one bit": good[:at] + bytes([good[at] ^ 4]) + good[at + 1:]}[damage])
     assert torch.equal(load_digits(tmp_path / "a"), images) and not (tmp_path / "ran").exists()
-    if damage != "a folder": assert file.read_bytes() == good
+    if damage != "folder": assert file.read_bytes() == good
 
 
 # ---- folders and labels
@@ -582,16 +603,16 @@ def test_a_damaged_kept_copy_is_ignored_and_written_again(cache, tmp_path, damag
 @pytest.mark.parametrize("path, said", [
     ("/nowhere", r"nowhere does not exist \(given path\); expected a folder in MNIST_SAMPLE's layout, or a \.tgz"),
     ("/nowhere/else.tgz", "does not exist"), (os.devnull, r"is not a \.tgz archive")])
-def test_a_path_that_is_not_there(cache, path, said):  # noqa: F811
+def test_a_path_that_is_not_there(cache, path, said):
     with pytest.raises((FileNotFoundError, ValueError), match=said): mnist_sample(path)
 
 
-def test_the_environments_path_that_is_not_there(cache, monkeypatch):  # noqa: F811
+def test_the_environments_path_that_is_not_there(cache, monkeypatch):
     monkeypatch.setenv("FASTBOOK_CH4_DATA", "/nowhere")
     with pytest.raises(FileNotFoundError, match=r"nowhere does not exist \(FASTBOOK_CH4_DATA\)"): load_sample()
 
 
-def test_an_empty_folder_a_missing_class_and_an_empty_class(cache, tmp_path):  # noqa: F811
+def test_an_empty_folder_a_missing_class_and_an_empty_class(cache, tmp_path):
     with pytest.raises(FileNotFoundError, match="is not in MNIST_SAMPLE's layout: the folder train/3 is missing"):
         mnist_sample(tmp_path)
     root = layout(tmp_path / "d")
@@ -599,41 +620,44 @@ def test_an_empty_folder_a_missing_class_and_an_empty_class(cache, tmp_path):  #
     with pytest.raises(FileNotFoundError, match="the folder valid/7 is missing"): mnist_sample(root)
     (root / "valid" / "7").mkdir()
     (root / "valid" / "7" / "._1.png").write_bytes(b"hidden")
-    with pytest.raises(ValueError, match=r"7 holds no \.png file; expected 28x28 grayscale images of a 7"): mnist_sample(root)
+    with pytest.raises(ValueError, match=r"7 holds no \.png file; expected 28x28 grayscale images of a 7"):
+        mnist_sample(root)
     with pytest.raises(ValueError, match=r"7 holds no \.png file"): load_digits(root / "valid" / "7")
     with pytest.raises(FileNotFoundError, match="is not a folder"): load_digits(root / "valid" / "9")
     with pytest.raises(FileNotFoundError, match="is not a folder"): load_digits(root / "train" / "3" / "0.png")
     with pytest.raises(FileNotFoundError, match="is not a folder"): is_standin(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("digits, said", [(("3", "8"), r"has no digit '8' in train; it has \['3', '7'\]"), (("3",), "two or more"),
-                                          (("3", "3"), "two or more different"), ((), "two or more"), ((3, "3"), "different")])
-def test_unknown_digits(cache, tmp_path, digits, said):  # noqa: F811
+@pytest.mark.parametrize("digits, said", [
+    (("3", "8"), r"has no digit '8' in train; it has \['3', '7'\]"), (("3",), "two or more"),
+    (("3", "3"), "two or more different"), ((), "two or more"), ((3, "3"), "two or more different")])
+def test_unknown_digits(cache, tmp_path, digits, said):
     with pytest.raises(ValueError, match=said): load_sample(layout(tmp_path / "d"), digits, verbose=False)
 
 
-def test_a_digit_that_only_one_half_has(cache, tmp_path):  # noqa: F811
+def test_a_digit_that_only_one_half_has(cache, tmp_path):
     root = layout(tmp_path / "d")
     draw(root / "train" / "8", 20)
     with pytest.raises(ValueError, match="has no digit '8' in valid"): load_sample(root, ("3", "8"), verbose=False)
 
 
-def test_swapped_folders_are_seen_by_their_mean_image(cache, tmp_path):  # noqa: F811
+def test_swapped_folders_are_seen_by_their_mean_image(cache, tmp_path):
     root = layout(tmp_path / "d")
     load_sample(root, verbose=False)
     for a, b in (("3", "x"), ("7", "3"), ("x", "7")): (root / "valid" / a).rename(root / "valid" / b)
-    with pytest.raises(ValueError, match="the mean image of valid/3 is much nearer to train/7 than to train/3: labels are mixed"):
+    said = "the mean image of valid/3 is much nearer to train/7 than to train/3: labels are mixed up"
+    with pytest.raises(ValueError, match=said):
         load_sample(root, verbose=False)
 
 
-def test_one_class_twice_is_seen_by_its_mean_image(cache, tmp_path):  # noqa: F811
+def test_one_class_twice_is_seen_by_its_mean_image(cache, tmp_path):
     root = layout(tmp_path / "d")
     shutil.rmtree(root / "valid" / "7")
     shutil.copytree(root / "valid" / "3", root / "valid" / "7")
     with pytest.raises(ValueError, match="valid/7 is much nearer to train/3"): load_sample(root, verbose=False)
 
 
-def test_images_without_a_pattern_are_no_false_alarm(cache, tmp_path):  # noqa: F811
+def test_images_without_a_pattern_are_no_false_alarm(cache, tmp_path):
     for split in ("train", "valid"):
         for digit in "37": draw(tmp_path / "d" / split / digit, 30, True, len(split) + int(digit))
     assert len(load_sample(tmp_path / "d", verbose=False).train_x) == 60
@@ -652,7 +676,7 @@ def spread_names(root):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_labels_csv_that_agrees_is_no_error(cache, tmp_path, packed):  # noqa: F811
+def test_labels_csv_that_agrees_is_no_error(cache, tmp_path, packed):
     root = spread_names(layout(tmp_path / "d"))
     table(root)
     (root / "train" / "3" / "1.png").unlink()  # fewer images than the table names: the reader's right
@@ -664,10 +688,10 @@ def test_labels_csv_that_agrees_is_no_error(cache, tmp_path, packed):  # noqa: F
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("fault, said", [
-    ("one label", r"gives train/3/0\.png the label 1, and other images of a 3 the label 0|gives train/3/.* the label 0, and"),
+    ("one label", r"gives train/3/1\.png the label 0, and other images of a 3 the label 1"),
     ("halves disagree", r"gives valid/3/.* the label 1, and other images of a 3 the label 0"),
-    ("one for both", r"gives two digits one label"), ("moved", r"0\.png is an image of a 3 by .*labels\.csv: labels are mixed")])
-def test_labels_csv_that_contradicts_the_folders(cache, tmp_path, fault, said, packed):  # noqa: F811
+    ("one for both", r"gives two digits one label"), ("moved", r"0\.png is an image of a 3 by .*labels\.csv: labels")])
+def test_labels_csv_that_contradicts_the_folders(cache, tmp_path, fault, said, packed):
     root = spread_names(layout(tmp_path / "d"))
     changes = {"one label": lambda rows: [(a, "1" if a == "train/3/0.png" else b) for a, b in rows],
                "halves disagree": lambda rows: [(a, str(1 - int(b)) if a.startswith("valid") else b) for a, b in rows],
@@ -679,7 +703,7 @@ def test_labels_csv_that_contradicts_the_folders(cache, tmp_path, fault, said, p
     assert str(asked) in str(e.value) and not leftovers(cache)
 
 
-def test_another_table_of_that_name_is_not_our_business(cache, tmp_path):  # noqa: F811
+def test_another_table_of_that_name_is_not_our_business(cache, tmp_path):
     root = layout(tmp_path / "d")
     (root / "labels.csv").write_bytes("Größe;Gewicht\n1;2\n".encode("latin-1"))
     assert len(load_sample(root, verbose=False).train_x) == 40
@@ -694,8 +718,8 @@ def test_importing_the_module_starts_nothing_and_needs_nothing_posix():
         assert word not in source, word
     program = ("import threading, sys, os; before = threading.active_count(); import fastbook_ch4.data as d; "
                "assert threading.active_count() == before; assert 'filelock' not in sys.modules; "
-               "assert 'matplotlib' not in sys.modules and 'fastai' not in sys.modules and 'sklearn' not in sys.modules; "
-               "assert not d.cache_dir().exists()")
+               "assert 'matplotlib' not in sys.modules and 'fastai' not in sys.modules; "
+               "assert 'sklearn' not in sys.modules and not d.cache_dir().exists()")
     environment = os.environ | {"FASTBOOK_CH4_CACHE": str(data.Path(os.devnull).parent / "no" / "such" / "folder")}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
 

@@ -86,6 +86,7 @@ def test_a_rate_per_column(train):
     both = train(tiny, [4, 4], 6, lr=rates)
     for k, lr in enumerate(rates): assert torch.equal(both[:, k], train(tiny, [4], 6, lr=lr)[:, 0])
     assert not torch.equal(both[:, 0], both[:, 1])
+    if train is train_net_seeds: assert torch.equal(both, train(tiny, [4, 4], 6, lr=rates, chunk=1))
 
 
 @pytest.mark.parametrize("train", [train_seeds, train_net_seeds])

@@ -37,8 +37,9 @@ pre { margin: 0; padding: 10px 12px; overflow-x: auto; line-height: 1.45; white-
 .output_wrapper pre { background: none; color: var(--ink); padding: 6px 12px; border-left: 2px solid var(--line);
       white-space: pre-wrap; }
 .output_wrapper img, .output_png img { max-width: 100%; height: auto; }
-table { border-collapse: collapse; font: 14px/1.45 system-ui, sans-serif; margin: 10px 0; max-width: 100%; }
-th, td { padding: 4px 10px; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
+h1 code, h2 code, h3 code { font-size: .88em; }
+table { border-collapse: collapse; border: 0; font: 14px/1.45 system-ui, sans-serif; margin: 10px 0; max-width: 100%; }
+th, td { padding: 4px 10px; border: 0; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 .output_wrapper { overflow-x: auto; }
 table.says { width: 46em; border: 1px solid var(--says); border-radius: 6px; border-collapse: separate;
              border-spacing: 0; }

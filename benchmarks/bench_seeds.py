@@ -1,0 +1,79 @@
+"""Many models at once against one by one: 1,000 linear models, and 100 nets of 784-30-1, the same arithmetic and data.
+
+One by one is the hand-written loop of page 04 (`train_epoch`, `validate_epoch`, in-memory batches), already faster than
+the book's loader. It is not run a thousand times: each round times one model of it and multiplies, and the row says so.
+Rounds alternate. Prints one JSON line per row. `--quick` takes fewer epochs and models (a smoke test, no measurement).
+"""
+import argparse
+import json
+import time
+
+import torch
+from torch import nn
+
+from fastbook_ch4.data import load_sample
+from fastbook_ch4.seeds import train_net_seeds, train_seeds
+from fastbook_ch4.sgd import dataloaders, init_params, linear, train_epoch, validate_epoch
+
+
+def one_linear(sample, seed, epochs):
+    "One linear model by hand; its accuracies."
+    torch.manual_seed(seed)
+    weights, bias = init_params((28 * 28, 1)), init_params(1)
+    return one(sample, lambda xb: linear(xb, weights, bias), (weights, bias), 1., epochs)
+
+
+def one_net(sample, seed, epochs):
+    "One net by hand; its accuracies."
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(28 * 28, 30), nn.ReLU(), nn.Linear(30, 1))
+    return one(sample, net, list(net.parameters()), .1, epochs)
+
+
+def one(sample, model, params, lr, epochs):
+    dl, valid_dl = dataloaders(sample, bs=256)
+    accs = []
+    for _ in range(epochs):
+        train_epoch(model, lr, params, dl)
+        accs.append(validate_epoch(model, valid_dl))
+    return accs
+
+
+def timed(f, *args, **kwargs):
+    start = time.perf_counter()
+    result = f(*args, **kwargs)
+    return result, time.perf_counter() - start
+
+
+def measure(row, aim, single, many, sample, n, epochs, rounds):
+    "Time one model and all n in turn; compare the accuracies of the models that were trained both ways."
+    single(sample, 0, 1)
+    many(sample, range(2), epochs=1)  # warm-up
+    stock, ours, off = [], [], 0.
+    for seed in range(rounds):
+        alone, seconds = timed(single, sample, seed, epochs)
+        stock.append(seconds * n)
+        together, seconds = timed(many, sample, range(n), epochs=epochs)
+        ours.append(seconds)
+        off = max(off, (together[:, seed] - torch.tensor(alone)).abs().max().item())
+    stock_s, ours_s = (sorted(o)[len(o) // 2] for o in (stock, ours))
+    note = (f"per model {1000 * ours_s / n:.1f} ms against {1000 * stock_s / n:.0f} ms; one by one is extrapolated "
+            f"from {rounds} single models (times {n}); largest difference of an accuracy {off:.0e}; "
+            f"{torch.get_num_threads()} threads")
+    print(json.dumps({"row": row, "stock_s": [round(o, 2) for o in stock], "ours_s": [round(o, 2) for o in ours],
+                      "ratio": round(stock_s / ours_s, 1), "aim": aim, "same": off < 1e-5, "note": note}), flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="few models and epochs: only to see that it runs")
+    quick = parser.parse_args().quick
+    sample = load_sample(verbose=False)
+    n, epochs, rounds = (30, 2, 1) if quick else (1000, 20, 3)
+    measure(f"{n:,} linear models, {epochs} epochs", 40, one_linear, train_seeds, sample, n, epochs, rounds)
+    n, epochs, rounds = (4, 2, 1) if quick else (100, 40, 3)
+    measure(f"{n} nets of 784-30-1, {epochs} epochs", 2.5, one_net, train_net_seeds, sample, n, epochs, rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,8 @@ def fresh(statement):
 def dearest(n=4):
     "The modules that `fastbook_ch4.sgd` brings beyond torch, dearest first."
     program = "import torch; print('begin', file=__import__('sys').stderr); import fastbook_ch4.sgd"
-    said = subprocess.run([sys.executable, "-X", "importtime", "-c", program], check=True, capture_output=True, text=True)
+    command = [sys.executable, "-W", "ignore", "-X", "importtime", "-c", program]
+    said = subprocess.run(command, check=True, capture_output=True, text=True)
     lines = [o.split("|") for o in said.stderr.split("begin\n")[1].splitlines() if o.count("|") == 2]
     rows = sorted(((int(total), name) for _, total, name in lines if total.strip().isdigit()), reverse=True)
     return ", ".join(f"{name.strip()} {total / 1000:.0f} ms" for total, name in rows[:n])

@@ -1,10 +1,12 @@
-"""fastai's `Learner`: fed by fastai's DataLoader (stock) or by mini-batches in memory; and the net with the loop by hand.
+"""fastai's `Learner`: fed by fastai's DataLoader (stock) or by mini-batches in memory; and the net by hand.
 
-All ways start from one seed, use the public interface only, print nothing while they train, and end with the same weights.
+All ways start from one seed, use the public interface only, print nothing while they train, and end with the same
+weights.
 """
 import cProfile
 import pstats
 
+import common
 import torch
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
@@ -12,7 +14,6 @@ from fastai.learner import Learner
 from fastai.optimizer import SGD
 from torch import nn
 
-import common
 from fastbook_ch4.data import load_sample
 from fastbook_ch4.learner import BasicOptim, linear_learner, mnist_dls, train_model
 from fastbook_ch4.nonlinearity import net_learner, simple_net
@@ -39,11 +40,11 @@ def where_it_goes(learn, epochs, lr):
     stats = pstats.Stats(profile)
     total = stats.total_tt
     def share(file, name):
-        return sum(v[3] for (path, _, f), v in stats.stats.items() if path.endswith(file) and f == name) / total
-    dispatch = share("fastai/learner.py", "_call_one")
+        return sum(o[3] for (path, _, f), o in stats.stats.items() if path.endswith(file) and f == name) / total
+    dispatch, step = share("fastai/learner.py", "_call_one"), share("fastai/optimizer.py", "step")
     return (f"by profile {dispatch:.0%} of a fit is event dispatch (callbacks that have nothing to do included), "
-            f"{share('torch/_tensor.py', 'backward'):.0%} backward, {share('fastai/optimizer.py', 'step'):.0%} the step; "
-            "a loader in memory cannot change those")
+            f"{share('torch/_tensor.py', 'backward'):.0%} backward, {step:.0%} the optimiser: a loader in memory "
+            "cannot change those")
 
 
 def main():
@@ -74,13 +75,15 @@ def main():
         accs = train_model(net, BasicOptim(net.parameters(), .1), *dataloaders(sample), epochs)
         return weights(net), accs
     times, results = common.alternate({
-        "stock": lambda: stock(simple_net, epochs, .1), "ours": lambda: fit(seeded(lambda: net_learner(ours)), epochs, .1),
+        "stock": lambda: stock(simple_net, epochs, .1),
+        "ours": lambda: fit(seeded(lambda: net_learner(ours)), epochs, .1),
         "by hand": by_hand}, rounds=1 if quick else 5, warm_up=0 if quick else 1)
     for name, aim, what in (("ours", 1.4, "with Learner"), ("by hand", 3.4, "with train_model, the loop by hand")):
         same = torch.equal(results["stock"][0], results[name][0])
         off = (results["stock"][0] - results[name][0]).abs().max().item()
         common.row(f"784-30-1 net, {epochs} epochs, {what}", times["stock"], times[name], aim, same or off < 1e-6,
-                   f"weights bit for bit the same: {same} (largest difference {off:.0e}); accuracy {results[name][1][-1]}",
+                   f"weights bit for bit the same: {same} (largest difference {off:.0e}); "
+                   f"accuracy {results[name][1][-1]}",
                    where_it_goes(seeded(lambda: net_learner(ours)), max(1, epochs // 10), .1) if name == "ours" else
                    "what is left is the forward and backward pass of each batch, and the checks")
 

@@ -1,11 +1,10 @@
 "The linear model, 20 epochs: the book's loop over fastai's DataLoader, our readable loop, and the closed form."
+import common
 import torch
 from fastai.data.load import DataLoader
 
-import common
 from fastbook_ch4.data import load_sample
 from fastbook_ch4.sgd import dataloaders, init_params, linear, train_epoch, train_linear_closed, validate_epoch
-
 
 # ---- the book's way: its own functions over fastai's DataLoader
 
@@ -61,11 +60,11 @@ def main():
             "closed": lambda: closed(sample, epochs)}
     times, results = common.alternate(ways, rounds=1 if quick else 7)
     (w, b, accs), (w1, b1, accs1), (w2, b2, accs2) = results.values()
+    batch = min(times["readable"]) / epochs / len(dls[0])
     common.row(f"linear model by hand, {epochs} epochs, readable", times["book"], times["readable"], 2.5,
                torch.equal(w, w1) and torch.equal(b, b1) and accs == accs1,
                f"weights bit for bit the same: {torch.equal(w, w1)}; accuracy {accs1[-1]} and {accs[-1]}",
-               f"{1000 * min(times['readable']) / epochs / -(-len(sample.train_x) // 256):.2f} ms a batch: autograd and the "
-               "checks that every batch gets")
+               f"{1000 * batch:.2f} ms a batch: autograd and the checks that every batch gets")
     off = max((w - w2).abs().max().item(), (b - b2).abs().max().item())
     common.row(f"linear model by hand, {epochs} epochs, closed-form gradient", times["book"], times["closed"], 10,
                off < 1e-5, f"largest difference of a weight {off:.0e}; accuracy {accs2[-1]} and {accs[-1]}",

@@ -1,9 +1,9 @@
 "14,434 PNG files to tensors: the book's line, the first time with load_digits, and later, from the kept pixels."
+import common
 import numpy as np
 import torch
-from fastai.vision.all import Image, Path, stack, tensor
+from fastai.vision.all import Image, Path, tensor
 
-import common
 from fastbook_ch4 import data
 from fastbook_ch4.data import is_mnist, load_digits, load_sample, mnist_sample
 
@@ -13,7 +13,7 @@ def main():
     path = Path(mnist_sample(verbose=False))
     folders = [path / split / digit for split in ("train", "valid") for digit in "37"]
 
-    def book(): return [stack([tensor(Image.open(o)) for o in folder.ls().sorted()]) for folder in folders]
+    def book(): return [torch.stack([tensor(Image.open(o)) for o in folder.ls().sorted()]) for folder in folders]
 
     def book_floats():
         threes, sevens, valid_threes, valid_sevens = (o.float() / 255 for o in book())
@@ -22,34 +22,35 @@ def main():
     def first(): return [load_digits(folder, cache=False) for folder in folders]
     def later(): return [load_digits(folder) for folder in folders]
     def later_floats(): return load_sample(path, verbose=False)
-    def only_read(): return [np.fromfile(data._shelf(str(folder.resolve())), np.uint8) for folder in folders]
-    def only_divide(): return [pixels.float().div_(255) for pixels in pixels_alone]
+    def only_divide(): return [pixels.float().div_(255) for pixels in alone]
     later()  # from here on the pixels are kept
-    pixels_alone = later()
+    alone, shelves = later(), [data._shelf(str(folder.resolve())) for folder in folders]
+    def only_read(): return [np.fromfile(shelf, np.uint8) for shelf in shelves]
 
     inner = {"later": 10, "later_floats": 5, "only_read": 10, "only_divide": 5}
     ways = {f.__name__: f for f in (book, first, later, only_read, book_floats, later_floats, only_divide)}
     times, results = common.alternate(ways, 1 if quick else 7, inner)
     middle = {name: sorted(o)[len(o) // 2] for name, o in times.items()}
 
-    same = {name: all(torch.equal(a, b) for a, b in zip(results["book"], results[name])) for name in ("first", "later")}
-    count, real = sum(len(o) for o in pixels_alone), is_mnist(results["later_floats"])
+    def same(name): return all(torch.equal(a, b) for a, b in zip(results["book"], results[name]))
+    count, real = sum(len(o) for o in alone), is_mnist(results["later_floats"])
     what = f"{count:,} images{'' if real else ' of the stand-in'}, files in memory"
-    common.row("PNG files to a uint8 tensor, first time", times["book"], times["first"], 2, same["first"],
+    common.row("PNG files to a uint8 tensor, first time", times["book"], times["first"], 2, same("first"),
                f"{what}; one process, Pillow's own PNG reader; both list the folders too",
                "the rest is Pillow's decoder object per file; processes would cost more to start than they save")
     floor = middle["book"] / middle["only_read"]
-    common.row("PNG files to a uint8 tensor, later", times["book"], times["later"], 500, same["later"],
+    common.row("PNG files to a uint8 tensor, later", times["book"], times["later"], 500, same("later"),
                f"{what}; from the kept pixels, checked against the folder",
-               f"reading the kept 11 MB and nothing else takes {1000 * middle['only_read']:.1f} ms: {floor:.0f} times is the "
-               "floor on this machine; a memory map would be quicker, but a file replaced by another process on a "
-               "network drive then ends the kernel")
-    x, valid_x = results["book_floats"]
+               f"reading the kept 11 MB and nothing else takes {1000 * middle['only_read']:.1f} ms, {floor:.0f} times; "
+               "a memory map would do without that copy, but where another process replaces the file on a network "
+               "drive, it ends the kernel")
+    (x, valid_x), sample = results["book_floats"], results["later_floats"]
     floor = middle["book_floats"] / middle["only_divide"]
     common.row("PNG files to float32 rows with labels, later", times["book_floats"], times["later_floats"], 30,
-               torch.equal(x, results["later_floats"].train_x) and torch.equal(valid_x, results["later_floats"].valid_x),
+               torch.equal(x, sample.train_x) and torch.equal(valid_x, sample.valid_x),
                f"{what}; load_sample, labels checked too",
-               f"torch's own division into new memory alone takes {1000 * middle['only_divide']:.1f} ms, {floor:.0f} times")
+               f"torch's own division into new memory alone takes {1000 * middle['only_divide']:.1f} ms, "
+               f"{floor:.0f} times")
 
 
 if __name__ == "__main__": main()

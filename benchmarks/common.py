@@ -39,7 +39,7 @@ def alternate(ways, rounds=5, inner=None, warm_up=1):
 def row(name, stock, ours, aim, same, note, why=""):
     """Print one row as a JSON line: times in seconds, and how many times quicker ours is, by the medians.
 
-    `aim`: the ratio wanted, or None where the row is only for comparison. `same`: whether both ways gave the same result.
+    `aim`: the ratio wanted, or None where the row is only for comparison. `same`: whether both ways gave one result.
     `why`: what stands between the ratio and the aim, for the case that it is not met.
     """
     import torch

@@ -1,7 +1,7 @@
 """Run every benchmark of this folder in a process of its own, and renew `results.md`: `make bench`.
 
-`python benchmarks/run.py linear load` runs some and keeps the other rows; `--quick` is a smoke test that writes nothing;
-`--render` only writes `results.md` again. The rows themselves, with every single time, are kept in `results.jsonl`.
+`python benchmarks/run.py linear load` runs some and keeps the other rows; `--quick` is a smoke test that writes
+nothing; `--render` only writes `results.md` again. The rows themselves, with every single time, are in `results.jsonl`.
 """
 import argparse
 import datetime
@@ -90,14 +90,15 @@ def cell(text): return str(text).replace("|", "\\|")
 def render(rows):
     "The text of results.md."
     out = ["# How fast it is, beside the stock way", "",
-           "Made by `make bench`; do not edit. Each row ran the stock way (what a reader of the book would run) and ours in "
-           "turn, after a warm-up. Times are medians, with the smallest and the largest; `times` is the ratio of the two "
-           "medians: only that holds from machine to machine, and not to the last digit.", "",
+           "Made by `make bench`; do not edit. Each row ran the stock way (what a reader of the book would run) and "
+           "ours in turn, after a warm-up. Times are medians, with the smallest and the largest; `times` is the ratio "
+           "of the two medians: only that holds from machine to machine, and not to the last digit.", "",
            "| row | stock | ours | times | aim | met | same result |", "|---|---|---|---|---|---|---|"]
     for o in rows:
         aim = "-" if o["aim"] is None else f"{o['aim']:g}" if isinstance(o["aim"], int | float) else o["aim"]
-        out.append(f"| {cell(o['row'])} | {spread(o['stock_s'])} | {spread(o['ours_s'])} | {o['ratio']:.3g} | {cell(aim)} | "
-                   f"{met(o)} | {'yes' if o['same'] else 'no'} |")
+        cells = [cell(o["row"]), spread(o["stock_s"]), spread(o["ours_s"]), f"{o['ratio']:.3g}", cell(aim), met(o),
+                 "yes" if o["same"] else "no"]
+        out.append(f"| {' | '.join(cells)} |")
     out += ["", "## What each row compares", ""]
     for o in rows:
         why = f" **Why not {o['aim']:g}:** {o['why']}." if met(o) == "no" and o.get("why") else ""

@@ -124,7 +124,7 @@ def _find_root(folder):
                     raise ValueError(f'{target} holds no .png file; expected 28x28 grayscale images of a {digit}')
     return root
 
-# %% ../nbs/00_data.ipynb #88c26fcd
+# %% ../nbs/00_data.ipynb #e6665c94
 def _bytes_of(file):
     "The content of a small file, in as few steps as there can be."
     opened = os.open(file, os.O_RDONLY | getattr(os, 'O_BINARY', 0))  # O_BINARY: Windows
@@ -152,7 +152,7 @@ def _read_pngs(folder, names):
                              'expected 28x28 pixels of mode L (8-bit grayscale)')
     return np.array(strip).reshape(-1, 28, 28)
 
-# %% ../nbs/00_data.ipynb #73110d78
+# %% ../nbs/00_data.ipynb #3426807f
 def _prepared(real):
     "The prepared copy in the cache that the folder `real` is a part of; None for a folder of the reader's own."
     base = os.path.realpath(cache_dir())
@@ -180,7 +180,7 @@ def _stamp(real):
                     newest = max(newest, s.st_mtime_ns)
     return hashlib.sha256(repr(state).encode()).digest(), newest
 
-# %% ../nbs/00_data.ipynb #3426807f
+# %% ../nbs/00_data.ipynb #aa6239a2
 def _shelf(real):
     "The cache's file for the pixels of the folder `real`."
     return cache_dir() / 'pixels' / f'{hashlib.sha256(real.encode()).hexdigest()[:20]}.npy'
@@ -201,7 +201,7 @@ def _kept(real, stamp):
     images = rows[1:]
     return images.reshape(-1, 28, 28) if (rows[0] == _label(stamp, images)).all() else None
 
-# %% ../nbs/00_data.ipynb #aa6239a2
+# %% ../nbs/00_data.ipynb #afbf09e8
 def _keep(real, stamp, newest, images):
     "Keep the pixels of the folder `real` for the next time, if that is possible and worth it."
     if len(images) < 500 or time.time_ns() - newest < 2_000_000_000: return
@@ -219,7 +219,7 @@ def _keep(real, stamp, newest, images):
                 os.replace(part, file)
             finally: part.unlink(missing_ok=True)
 
-# %% ../nbs/00_data.ipynb #ef5762f9
+# %% ../nbs/00_data.ipynb #72680348
 def load_digits(folder: str | os.PathLike,  # its .png files are read; hidden files and other endings are skipped
                 cache: bool = True,  # keep the pixels in `cache_dir()`, and take them from there while nothing changed
                 ) -> Tensor:  # uint8 [n, 28, 28], 0 background to 255 full ink
@@ -248,7 +248,7 @@ def load_digits(folder: str | os.PathLike,  # its .png files are read; hidden fi
     if stamp: _keep(real, stamp, newest, images)
     return torch.from_numpy(images)
 
-# %% ../nbs/00_data.ipynb #2f13ab5f
+# %% ../nbs/00_data.ipynb #88122f0a
 def _standin_images(originals, n, generator):
     "Make `n` MNIST-like uint8 images [n, 28, 28] from float originals [m, 8, 8] in 0..16."
     big = F.interpolate(originals[:, None] / 16, size=(20, 20), mode='bicubic', align_corners=False)
@@ -300,7 +300,7 @@ def is_standin(path: str | os.PathLike,  # a folder in MNIST_SAMPLE's layout
     if not path.is_dir(): raise FileNotFoundError(f"{path} is not a folder; expected one in MNIST_SAMPLE's layout")
     return (path / 'STANDIN.txt').is_file()
 
-# %% ../nbs/00_data.ipynb #7638beb0
+# %% ../nbs/00_data.ipynb #a1b7aa88
 _WAY_OUT = ('set FASTBOOK_CH4_DATA to a folder in the layout that you have, '
             'or FASTBOOK_CH4_CACHE to a folder that can be written')
 _PATIENCE = 300  # seconds to wait for another process that prepares the same data
@@ -349,7 +349,7 @@ def _replace(target, make):
         os.replace(scratch, target)
     finally: shutil.rmtree(scratch, ignore_errors=True)
 
-# %% ../nbs/00_data.ipynb #a1b7aa88
+# %% ../nbs/00_data.ipynb #fbb5e212
 _MAX_UNPACKED = 300_000_000  # bytes of the .tar inside; MNIST with all ten digits has 100 MB
 
 
@@ -379,7 +379,7 @@ def _unpack(archive, folder):
                                  'nothing was extracted')
         tar.extractall(folder, **safe)
 
-# %% ../nbs/00_data.ipynb #fbb5e212
+# %% ../nbs/00_data.ipynb #a671bf12
 def _check_table(root):
     "Compare the folders with `labels.csv`, where there is one; a sentence that names the first contradiction."
     table, label_of, listed = root / 'labels.csv', {}, {}
@@ -415,7 +415,7 @@ def _from_archive(archive):
         except (FileNotFoundError, ValueError) as e: raise type(e)(str(e).replace(str(folder), str(archive))) from None
     return _prepare(f'archive-{hashlib.sha256(content).hexdigest()[:16]}', make)
 
-# %% ../nbs/00_data.ipynb #a671bf12
+# %% ../nbs/00_data.ipynb #9adb2098
 _URL = 'https://s3.amazonaws.com/fast-ai-sample/mnist_sample.tgz'  # fastai's URLs.MNIST_SAMPLE
 _SIZE, _MD5 = 3_214_948, '2dbc7ec6f9259b583af0072c55816a88'  # as published in fastai/data/download_checks.py
 _WAIT, _SLOWEST = 4., 50_000  # in each stretch of _WAIT seconds, _SLOWEST bytes a second must come
@@ -446,7 +446,7 @@ def _download():
         raise ValueError(f'{_URL} gave {len(got):,} bytes that are not the published archive ({_SIZE:,} bytes)')
     return bytes(got)
 
-# %% ../nbs/00_data.ipynb #9adb2098
+# %% ../nbs/00_data.ipynb #3bea30ae
 _RETRY = 600  # seconds: after a failed download, so long nobody waits for the network again
 
 
@@ -475,7 +475,7 @@ def _fastai_copy():
     root = Path(os.environ.get('FASTAI_HOME') or '~/.fastai').expanduser() / 'data' / 'mnist_sample'
     return root if all(_count(root / folder) == n for folder, n in COUNTS.items()) else None
 
-# %% ../nbs/00_data.ipynb #e136c941
+# %% ../nbs/00_data.ipynb #b6ff6d9d
 def _standin(): return _prepare('standin-2', _make_standin)
 
 
@@ -517,7 +517,7 @@ def mnist_sample(path: str | os.PathLike | None = None,  # a folder or .tgz in t
     if verbose: print(f'digits: {what}')
     return root
 
-# %% ../nbs/00_data.ipynb #8762a13b
+# %% ../nbs/00_data.ipynb #083a6775
 class Sample(NamedTuple):
     """Training and validation images of some digits, ready for a linear model.
 
@@ -541,7 +541,7 @@ def _as_rows(stacks):
     np.divide(np.concatenate([o.numpy() for o in stacks]).reshape(count, -1), np.float32(255), out=rows)
     return torch.from_numpy(rows)
 
-# %% ../nbs/00_data.ipynb #083a6775
+# %% ../nbs/00_data.ipynb #3e6aadae
 def _check_means(root, digits, train, valid):
     "Stop where the validation images of one digit look, on average, much more like the training images of another."
     means = torch.stack([o.mean(0) for o in train])
@@ -586,7 +586,7 @@ def load_sample(path: str | os.PathLike | None = None,  # as for `mnist_sample`
     _check_means(root, digits, *parts)
     return Sample(*halves)
 
-# %% ../nbs/00_data.ipynb #e54aab9b
+# %% ../nbs/00_data.ipynb #9309f056
 # sha256 of the 14,434 images as uint8, in load_sample's order
 FINGERPRINT = '488aadd542ffa48f37c4cc16ce69cb845245fa88f312686cbf90e69596496552'
 
@@ -598,7 +598,8 @@ def _fingerprint(sample):
     return digest.hexdigest()
 
 
-def is_mnist(sample: Sample) -> bool:  # True only for the 14,434 images of MNIST_SAMPLE, in order
+def is_mnist(sample: Sample,  # as `load_sample` gives it
+             ) -> bool:  # True only for the 14,434 images of MNIST_SAMPLE, in order
     """Tell whether `sample` holds exactly the images of MNIST_SAMPLE, by a fingerprint of all pixels.
 
     Examples

@@ -138,11 +138,20 @@ def _own_seed(seed=42):
             np.random.set_state(numpy_state)  # noqa: NPY002
 
 
+@contextlib.contextmanager
+def _threads(n):
+    "torch with `n` threads inside. With one, many small products do not wait for a thread that another program holds up."
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try: yield
+    finally: torch.set_num_threads(before)
+
+
 def _judge(row, measure, lab):
     "Measure one row: ours, spread and verdict. An error leaves the verdict empty and is said in `ours`."
     if row.needs == 'resnet' and not lab.resnet: return '-', _NO_GPU, 'not comparable'
     try:
-        with _own_seed(), warnings.catch_warnings():
+        with _own_seed(), _threads(torch.get_num_threads() if row.needs == 'resnet' else 1), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             found = measure(lab)
     except Exception as e: return f'error: {type(e).__name__}: {e}', '', ''
@@ -1581,15 +1590,18 @@ def _as_text(table, color=False):
 
 # %% ../nbs/09_scorecard.ipynb #7f929210
 _STYLE = """:root { color-scheme: light; } body { font: 15px/1.5 system-ui, sans-serif; color: #1d2230; padding: 20px;
-margin: 0 auto; max-width: 1100px; } h1 { margin: 0 0 4px; } p { max-width: 46em; } small { color: #5d6472; }
-table { border-collapse: collapse; width: 100%; } th { position: sticky; top: 0; background: #fff; }
-th, td { text-align: left; vertical-align: top; padding: 5px 9px; border-bottom: 1px solid #dfe2e8; }
-td:first-child, td.v, td.p, button { white-space: nowrap; } td.v { font-weight: 600; }
+margin: 0 auto; max-width: 1200px; } h1 { margin: 0 0 4px; } p { max-width: 46em; } small { color: #5d6472; }
+table { border-collapse: collapse; width: 100%; table-layout: fixed; }
+th { position: sticky; top: 0; background: #fff; } td { overflow-wrap: break-word; } td.v { font-weight: 600; }
+th, td { text-align: left; vertical-align: top; padding: 5px 8px; border-bottom: 1px solid #dfe2e8; }
+th:nth-child(1) { width: 5%; } th:nth-child(2) { width: 19%; } th:nth-child(3) { width: 21%; }
+th:nth-child(5) { width: 14%; } th:nth-child(6) { width: 13%; }
 button { font: inherit; margin: 4px 6px 12px 0; padding: 4px 12px; border: 1px solid #b9bec8; border-radius: 16px;
 background: #fff; cursor: pointer; } button[aria-pressed=true] { background: #dfe8f6; border-color: #1f77b4; }
-td { overflow-wrap: anywhere; } td.v::before, button[data-v]::before { content: ''; display: inline-block; width: .7em;
-height: .7em; border-radius: 50%; margin-right: .4em; background: var(--c); }
-@media print { button { display: none; } }"""
+td.v::before, button[data-v]::before { content: ''; display: inline-block; width: .7em; height: .7em;
+border-radius: 50%; margin-right: .4em; background: var(--c); } @media print { button { display: none; } }
+@media (max-width: 760px) { thead { display: none; } tr, td { display: block; } td { border: 0; padding: 1px 0; }
+tr { border-bottom: 1px solid #b9bec8; padding: 8px 0; } tr[hidden] { display: none; } }"""
 _SCRIPT = """const buttons = document.querySelectorAll('button');
 buttons.forEach(b => b.addEventListener('click', () => {
   buttons.forEach(o => o.setAttribute('aria-pressed', o === b));
@@ -1633,7 +1645,16 @@ def _parser():
     form.add_argument('--csv', action='store_true', help='print the rows as CSV')
     score.add_argument('--html', metavar='FILE', help='also write the scorecard as one HTML page')
     score.add_argument('--resnet', action='store_true', help='train resnet18 even without a GPU (minutes)')
+    score.add_argument('--from', dest='rows', metavar='FILE', help='show rows that --json printed; measure nothing')
     return parser
+
+
+def _rows_of(file):
+    "The scorecard that `--json` wrote to `file`."
+    columns = ['id', 'what', 'published', 'ours', 'spread', 'verdict', 'page']
+    try: return pd.DataFrame(json.loads(Path(file).read_text(encoding='utf-8')))[columns]
+    except (KeyError, TypeError, ValueError) as e:
+        raise ValueError(f'{file} holds no rows of the scorecard; expected what `score --json` prints') from e
 
 
 def _printed(table, args):
@@ -1645,7 +1666,7 @@ def _printed(table, args):
 
 def main(argv: list[str] | None = None,  # arguments; None: those of the command line
          ) -> int:  # exit status: 0, 1 where a row has no verdict, 2 where an argument is wrong
-    """Run the command `fastbook_ch4`: `score [DATA] [--json | --csv] [--html FILE] [--resnet]`, or `--version`.
+    """Run `fastbook_ch4`: `score [DATA] [--json | --csv] [--html FILE] [--resnet] [--from FILE]`, or `--version`.
 
     Only the result goes to standard output. Raises `SystemExit` where `argparse` does.
 
@@ -1659,7 +1680,7 @@ def main(argv: list[str] | None = None,  # arguments; None: those of the command
         if args.html: Path(args.html).touch()  # better to know now than after the measuring
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            table = scorecard(args.data, resnet=args.resnet or None)
+            table = _rows_of(args.rows) if args.rows else scorecard(args.data, resnet=args.resnet or None)
         if args.html: Path(args.html).write_text(_as_html(table), encoding='utf-8')
         print(_printed(table, args), flush=True)
     except BrokenPipeError: os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # as in `... score | head`

@@ -124,6 +124,17 @@ def test_console_script_is_wired():
     assert "fastbook_ch4=fastbook_ch4.scorecard:main" in settings
 
 
+def test_rows_measured_before_are_shown_and_nothing_is_measured(few, capsys, tmp_path, monkeypatch):
+    main(["score", "standin", "--json"])
+    (tmp_path / "rows.json").write_text(first := capsys.readouterr().out)
+    monkeypatch.setattr(sc, "scorecard", None)
+    assert main(["score", "--from", str(tmp_path / "rows.json"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(first)
+    (tmp_path / "rows.json").write_text('[{"id": "N02"}]')
+    assert main(["score", "--from", str(tmp_path / "rows.json")]) == 2
+    assert "rows.json holds no rows of the scorecard" in capsys.readouterr().err
+
+
 @pytest.mark.slow
 def test_full_run_on_the_standin(tmp_path):
     "As `make run` calls it, in a process of its own: all rows, status 0, data-bound rows not comparable."

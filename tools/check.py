@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait sleep: a busy machine is not slowed further
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 COPIED = ("nbs", "fastbook_ch4", "pyproject.toml", "settings.ini", "setup.py", "README.md")

@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait sleep: a busy machine is not slowed further
 os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment, not one of the user's
 
 import nbformat  # noqa: E402
@@ -113,11 +114,12 @@ def clean(path):
     subprocess.run([Path(sys.executable).with_name("nbdev-clean"), "--fname", str(path)], cwd=ROOT, check=True)
 
 
-def score(out):
+def score(out, rows):
     "Print the scorecard and leave it as a page; returns the link, or nothing where there is no scorecard yet."
     if not (ROOT / "fastbook_ch4" / "scorecard.py").exists(): return None
     print()
     command = [sys.executable, "-m", "fastbook_ch4.scorecard", "score", "--html", str(out / "scorecard.html")]
+    if rows.exists(): command += ["--from", str(rows)]  # page 09 of this run has measured it
     done = subprocess.run(command)
     if done.returncode: raise Failed("the scorecard has rows that could not be measured (see above)")
     return "scorecard.html"
@@ -143,7 +145,9 @@ def main():
     if data: os.environ["FASTBOOK_CH4_DATA"] = data
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    rows, begun = [], time.monotonic()
+    rows, begun, measured = [], time.monotonic(), out / "scorecard.json"
+    measured.unlink(missing_ok=True)
+    os.environ["FASTBOOK_CH4_SCORE"] = str(measured.resolve())
     try:
         found, everything = pages(Path(args.nbs), args.pages), pages(Path(args.nbs), [])
         for path in found:
@@ -155,7 +159,7 @@ def main():
                 keep_pictures(nb, path.parent)
             write_whole(out / path.name, nbformat.writes(nb) + "\n")
             write_whole(out / f"{path.stem}.html", page_html(nb, path.stem, [p.stem for p in everything]))
-        extra = None if args.pages or args.nbs != str(ROOT / "nbs") else score(out)  # some pages: no score
+        extra = None if args.pages or args.nbs != str(ROOT / "nbs") else score(out, measured)  # some pages: no score
         entries = [(p.stem, *title_of(nbformat.read(p, 4))) for p in everything if (out / f"{p.stem}.html").exists()]
         write_whole(out / "index.html", index_html(entries, dict(rows), extra))
     except Failed as e:

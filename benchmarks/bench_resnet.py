@@ -1,0 +1,147 @@
+"""resnet18, one epoch: the chapter's learner as printed (stock) against the same training without waste, and free settings.
+
+Stock is `ImageDataLoaders.from_folder` + `vision_learner` + `fit_one_cycle(1, 0.1)`, with its worker processes. Each round
+runs all ways in turn from one seed, training and validation together; the next round takes the next seed. `--quick` times
+steps in place of epochs.
+"""
+import json
+import statistics
+import time
+
+import common
+import torch
+from fastai.callback.core import Callback, CancelFitException
+
+from fastbook_ch4.data import is_mnist, load_sample, mnist_sample
+from fastbook_ch4.resnet import resnet_learner, timed_fit
+from fastbook_ch4.speed import quick_learner
+
+CHAPTER = "resnet18 one epoch, the chapter's algorithm"
+FREE = "resnet18 one epoch, free settings"
+GPU = "resnet18 one epoch on a GPU"
+WAYS = {  # name: (learner from path and seed, highest learning rate)
+    "stock": (lambda path, seed: resnet_learner(path, fast=False, seed=seed), .1),
+    "page 07": (lambda path, seed: resnet_learner(path, seed=seed), .1),
+    "trimmed": (lambda path, seed: quick_learner(path, seed=seed), .1),
+    "free": (lambda path, seed: quick_learner(path, shrink=2, seed=seed), .01),
+}
+
+
+class Steps(Callback):
+    "The seconds of single steps; the first three are warming up."
+    order = 100
+
+    def __init__(self, n): self.n, self.times = n, []
+
+    def before_train(self): self.start = time.perf_counter()
+
+    def after_batch(self):
+        now = time.perf_counter()
+        self.times.append(now - self.start)
+        self.start = now
+        if len(self.times) == self.n + 3: raise CancelFitException
+
+
+def steps(learn, lr, n):
+    "The times of `n` steps of one-cycle."
+    clock = Steps(n)
+    with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(1, lr, cbs=clock)
+    return clock.times[3:]
+
+
+def warm_up(path, ways):
+    "A few steps of each way: lazy imports, decoded images, kernels chosen."
+    for make, lr in ways.values(): steps(make(path, 0), lr, 2)
+
+
+def epochs(path, ways, rounds, first=1):
+    "{way: [Run]}, all ways in turn, one seed for each round."
+    runs = {name: [] for name in ways}
+    for seed in range(first, first + rounds):
+        for name, (make, lr) in ways.items():
+            learn = make(path, seed)
+            if torch.cuda.is_available(): torch.cuda.synchronize()
+            runs[name].append(timed_fit(learn, 1, lr, one_cycle=True))
+    return runs
+
+
+def accuracies(runs): return ", ".join(f"{o.accuracy:.4f}" for o in runs)
+
+
+def where_it_goes(path):
+    "What a step of the stock way and of ours consists of, in words: the reason behind a ratio."
+    said = []
+    for name in ("stock", "trimmed"):
+        make, lr = WAYS[name]
+        learn = make(path, 0)
+        xb, yb = (o.as_subclass(torch.Tensor) for o in learn.dls.one_batch())
+        times = []
+        for _ in range(6):
+            start = time.perf_counter()
+            torch.nn.functional.cross_entropy(learn.model.train()(xb), yb).backward()
+            times.append(time.perf_counter() - start)
+            learn.model.zero_grad()
+        said.append(f"{name} {1000 * statistics.median(steps(learn, lr, 12)):.0f} ms a step, "
+                    f"{1000 * statistics.median(times):.0f} of them forward and backward")
+    return (f"{'; '.join(said)}. Both spend the rest of a step on the same convolutions on 7x7 and 4x4 maps, in the "
+            "library's kernels; the padding there is a fifth and a third of the products, and no exact rewrite of it paid. "
+            f"The library's kernels here: {torch.backends.cpu.get_cpu_capability()}")
+
+
+def quick(path):
+    "Times of steps, in turn: ratios of a step, not of an epoch."
+    learners = {name: (make(path, 0), lr) for name, (make, lr) in WAYS.items()}
+    times = {name: [] for name in learners}
+    for _ in range(2):
+        for name, (learn, lr) in learners.items(): times[name] += steps(learn, lr, 4)
+    for name, row in (("page 07", "resnet18 one step, page 07"), ("trimmed", CHAPTER), ("free", FREE)):
+        common.row(row, times["stock"], times[name], None, name != "free", "steps, not epochs (--quick)")
+
+
+def on_cpu(path, real):
+    rounds = 3
+    warm_up(path, WAYS)
+    runs = epochs(path, WAYS, rounds)
+    runs["free"] += epochs(path, {"free": WAYS["free"]}, 2, first=rounds + 1)["free"]  # five seeds
+    seconds = {name: [o.seconds for o in some] for name, some in runs.items()}
+    good = {name: all(o.accuracy >= .99 for o in some) for name, some in runs.items()}
+    stock = f"stock's accuracies: {accuracies(runs['stock'])}"
+    common.row(CHAPTER, seconds["stock"], seconds["trimmed"], 3, good["trimmed"] or not real,
+               "Adam, one-cycle 0.1, batch 64, 28x28, 3 channels; the net without the weights that meet only padding "
+               f"(gradients equal to 1e-12 in float64, see tests); accuracies {accuracies(runs['trimmed'])}; {stock}",
+               where_it_goes(path))
+    common.row("resnet18 one epoch, page 07 (usual weights)", seconds["stock"], seconds["page 07"], None,
+               good["page 07"] or not real, "the same, with all eleven million weights in their usual form; accuracies "
+               f"{accuracies(runs['page 07'])}")
+    common.row(FREE, seconds["stock"], seconds["free"], 4, good["free"] or not real,
+               "images halved to 14x14, Adam, one-cycle 0.01, batch 64; 'same result' says: 0.99 or more on "
+               f"{len(runs['free'])} of {len(runs['free'])} seeds; accuracies {accuracies(runs['free'])}; {stock}",
+               "see the row above")
+
+
+def on_gpu(path, real):
+    "The same on the GPU, where there is one."
+    if not torch.cuda.is_available():
+        print(json.dumps({"row": GPU, "stock_s": [], "ours_s": [], "ratio": None, "aim": 5, "same": None,
+                          "note": "no GPU yet", "why": ""}), flush=True)
+        return
+    ways = {name: WAYS[name] for name in ("stock", "trimmed")}
+    warm_up(path, ways)
+    runs = epochs(path, ways, 5)
+    common.row(GPU, *([o.seconds for o in runs[name]] for name in ways), 5,
+               all(o.accuracy >= .99 for o in runs["trimmed"]) or not real,
+               f"{torch.cuda.get_device_name(0)}; accuracies {accuracies(runs['trimmed'])}; "
+               f"stock's: {accuracies(runs['stock'])}", "not yet looked into on a GPU")
+
+
+def main():
+    args = common.arguments(__doc__)
+    path = mnist_sample()
+    real = is_mnist(load_sample(path, verbose=False))
+    if args.quick: quick(path)
+    elif torch.cuda.is_available(): print("CPU rows: run with CUDA_VISIBLE_DEVICES= in the environment")
+    else: on_cpu(path, real)
+    on_gpu(path, real)
+
+
+if __name__ == "__main__": main()

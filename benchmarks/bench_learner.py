@@ -5,6 +5,7 @@ weights.
 """
 import cProfile
 import pstats
+import statistics
 
 import common
 import torch
@@ -74,10 +75,27 @@ def main():
         net = seeded(simple_net)
         accs = train_model(net, BasicOptim(net.parameters(), .1), *dataloaders(sample), epochs)
         return weights(net), accs
+
+    def bare():
+        "The arithmetic and nothing else: no check of anything, batches cut beforehand."
+        net = seeded(simple_net)
+        params = list(net.parameters())
+        for _ in range(epochs):
+            for xb, yb in zip(xs, ys):
+                preds = net(xb).sigmoid()
+                torch.where(yb == 1, 1 - preds, preds).mean().backward()
+                with torch.no_grad():
+                    for p in params:
+                        p -= p.grad * .1
+                        p.grad = None
+            with torch.no_grad(): torch.stack([batch_accuracy(net(xb), yb) for xb, yb in valid]).mean().item()
+    xs, ys, valid = sample.train_x.split(256), sample.train_y.split(256), list(dataloaders(sample)[1])
+
     times, results = common.alternate({
-        "stock": lambda: stock(simple_net, epochs, .1),
+        "bare": bare, "stock": lambda: stock(simple_net, epochs, .1),
         "ours": lambda: fit(seeded(lambda: net_learner(ours)), epochs, .1),
         "by hand": by_hand}, rounds=1 if quick else 5, warm_up=0 if quick else 1)
+    floor = statistics.median(times["stock"]) / statistics.median(times["bare"])
     for name, aim, what in (("ours", 1.4, "with Learner"), ("by hand", 3.4, "with train_model, the loop by hand")):
         same = torch.equal(results["stock"][0], results[name][0])
         off = (results["stock"][0] - results[name][0]).abs().max().item()
@@ -85,7 +103,7 @@ def main():
                    f"weights bit for bit the same: {same} (largest difference {off:.0e}); "
                    f"accuracy {results[name][1][-1]}",
                    where_it_goes(seeded(lambda: net_learner(ours)), max(1, epochs // 10), .1) if name == "ours" else
-                   "what is left is the forward and backward pass of each batch, and the checks")
+                   f"a bare loop without any check is {floor:.2f} times as quick as the stock way on this machine")
 
 
 if __name__ == "__main__": main()

@@ -1,8 +1,8 @@
-"""resnet18, one epoch: the chapter's learner as printed (stock) against the same training without waste, and free settings.
+"""resnet18, one epoch: the chapter's learner as printed (stock), the same training without waste, and free settings.
 
-Stock is `ImageDataLoaders.from_folder` + `vision_learner` + `fit_one_cycle(1, 0.1)`, with its worker processes. Each round
-runs all ways in turn from one seed, training and validation together; the next round takes the next seed. `--quick` times
-steps in place of epochs.
+Stock is `ImageDataLoaders.from_folder` + `vision_learner` + `fit_one_cycle(1, 0.1)`, with its worker processes. Each
+round runs all ways in turn from one seed, training and validation together; the next round takes the next seed.
+`--quick` times steps in place of epochs.
 """
 import json
 import statistics
@@ -84,7 +84,7 @@ def where_it_goes(path):
         said.append(f"{name} {1000 * statistics.median(steps(learn, lr, 12)):.0f} ms a step, "
                     f"{1000 * statistics.median(times):.0f} of them forward and backward")
     return (f"{'; '.join(said)}. Both spend the rest of a step on the same convolutions on 7x7 and 4x4 maps, in the "
-            "library's kernels; the padding there is a fifth and a third of the products, and no exact rewrite of it paid. "
+            "library's kernels; padding is a fifth and a third of the products there, and no exact rewrite of it paid. "
             f"The library's kernels here: {torch.backends.cpu.get_cpu_capability()}")
 
 

@@ -52,7 +52,7 @@ class picture:
                  dpi: int = 80):  # dots per inch; a page stays small with 100 or less
         fig, buffer = fig.figure, io.BytesIO()
         fig.savefig(buffer, format='png', dpi=dpi, bbox_inches='tight', metadata={'Software': None})
-        few = Image.open(buffer).convert('RGB').quantize(128, dither=Image.Dither.NONE)  # a third of the bytes
+        few = Image.open(buffer).convert('RGB').quantize(64, dither=Image.Dither.NONE)  # a third of the bytes
         few.save(buffer := io.BytesIO(), format='png', optimize=True)
         self.alt, self.png = alt, base64.b64encode(buffer.getvalue()).decode()
         if fig.canvas.manager is not None:  # made by pyplot: close it, so that the notebook does not draw it twice

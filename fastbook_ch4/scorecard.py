@@ -140,7 +140,7 @@ def _own_seed(seed=42):
 
 @contextlib.contextmanager
 def _threads(n):
-    "torch with `n` threads inside. With one, many small products do not wait for a thread that another program holds up."
+    "torch with `n` threads inside. With one, small products do not wait for a thread that another program holds up."
     before = torch.get_num_threads()
     torch.set_num_threads(n)
     try: yield

@@ -89,7 +89,8 @@ def test_trimmed_weights_train_and_mode_is_kept(net):
 
 def test_unusual_convolutions_stay_as_they_are():
     model = nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.Conv2d(6, 6, 3, padding=1, groups=2, bias=False),
-                          nn.Conv2d(6, 6, 3, padding=2, dilation=2, bias=False), nn.Conv2d(6, 6, 5, padding=2, bias=False),
+                          nn.Conv2d(6, 6, 3, padding=2, dilation=2, bias=False),
+                          nn.Conv2d(6, 6, 5, padding=2, bias=False),
                           nn.Conv2d(6, 6, 3, padding=1, padding_mode="replicate", bias=False),
                           nn.Conv2d(6, 4, 3, padding=1, stride=(1, 2), bias=False)).double()
     x = torch.rand(2, 3, 2, 2).double()

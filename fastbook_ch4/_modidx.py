@@ -234,6 +234,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'fastbook_ch4.scorecard._gradients': ('scorecard.html#_gradients', 'fastbook_ch4/scorecard.py'),
                                         'fastbook_ch4.scorecard._gray': ('scorecard.html#_gray', 'fastbook_ch4/scorecard.py'),
                                         'fastbook_ch4.scorecard._hidden': ('scorecard.html#_hidden', 'fastbook_ch4/scorecard.py'),
+                                        'fastbook_ch4.scorecard._image_error': ('scorecard.html#_image_error', 'fastbook_ch4/scorecard.py'),
                                         'fastbook_ch4.scorecard._intensity': ('scorecard.html#_intensity', 'fastbook_ch4/scorecard.py'),
                                         'fastbook_ch4.scorecard._interpolation_error': ( 'scorecard.html#_interpolation_error',
                                                                                          'fastbook_ch4/scorecard.py'),

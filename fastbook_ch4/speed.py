@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from .resnet import FastConv2d, resnet_learner
 
-# %% ../nbs/11_speed.ipynb #a6109ce2
+# %% ../nbs/11_speed.ipynb #2a0243d1
 class _Trimmed(nn.Module):
     "A bias-free 3x3 convolution that holds only the weights which ever meet a pixel."
 
@@ -47,7 +47,7 @@ class _FourPixels(_Trimmed):
 
     def forward(self, x): return F.linear(x.permute(0, 2, 3, 1).flatten(1), self.weight)[:, :, None, None]
 
-# %% ../nbs/11_speed.ipynb #4919a78e
+# %% ../nbs/11_speed.ipynb #63f57f55
 class _Square(_Trimmed):
     "For stride 1 on maps of 2x2: three products for each direction in place of four, so nine in place of sixteen."
 
@@ -78,7 +78,7 @@ class _Square(_Trimmed):
         y = torch.bmm(pixels.flatten(0, 1), kernels.flatten(0, 1)).unflatten(0, (3, 3))
         return self._sums(self._sums(y, 0), 1).permute(2, 3, 0, 1)  # [n, o, 2, 2]
 
-# %% ../nbs/11_speed.ipynb #039c69b9
+# %% ../nbs/11_speed.ipynb #12881e50
 class _Pointwise(_Trimmed):
     "A 1x1 convolution with a stride (the shortcuts): a linear layer on the pixels that the stride meets."
 
@@ -173,7 +173,7 @@ def untrim(trimmed: nn.Module,  # what `trim` returned, trained or not
         else: target[name].copy_(value)
     return model
 
-# %% ../nbs/11_speed.ipynb #77bb959b
+# %% ../nbs/11_speed.ipynb #30880c43
 def quick_learner(path: str | os.PathLike | None = None,  # as for `mnist_sample`
                   bs: int = 64,  # batch size, >= 2
                   shrink: int = 1,  # 2: images of 14x14, another net and other results; 1: the chapter's net exactly

@@ -75,7 +75,7 @@ class chapter_says:
     """
 
     def __init__(self,
-                 ids: str,  # inventory ids, separated by spaces: 'C04 N01'
+                 ids: str,  # the chapter's ids, separated by spaces: 'C04 N01'
                  said: str,  # the claim or figure, in short and in our words
                  measured: object):  # what this run gave; build it from computed values with an f-string
         self.ids, self.said, self.measured = ids, said, str(measured)

@@ -150,12 +150,12 @@ def test_another_folder_in_the_same_place_is_read_again(cache, tmp_path):
 def test_the_shelf_does_not_grow_for_ever(cache, tmp_path):
     (cache / "pixels").mkdir(parents=True)
     for i in range(80):
-        (cache / "pixels" / f"{i}.npy").write_bytes(b"x")
-        os.utime(cache / "pixels" / f"{i}.npy", (1e9 + i, 1e9 + i))
+        (cache / "pixels" / f"{i}.pixels").write_bytes(b"x")
+        os.utime(cache / "pixels" / f"{i}.pixels", (1e9 + i, 1e9 + i))
     draw(tmp_path / "a", 500)
     load_digits(tmp_path / "a")
-    kept = {o.name for o in (cache / "pixels").glob("*.npy")}
-    assert len(kept) == 64 and shelf(tmp_path / "a").name in kept and "79.npy" in kept and "0.npy" not in kept
+    kept = {o.name for o in (cache / "pixels").glob("*.pixels")}
+    assert len(kept) == 64 and shelf(tmp_path / "a").name in kept and "79.pixels" in kept and "0.pixels" not in kept
 
 
 # ---- four tensors

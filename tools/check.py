@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait sleep: a busy machine is not slowed further
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # but not at once (GNU's OpenMP): a quiet one would lose a quarter
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 COPIED = ("nbs", "fastbook_ch4", "pyproject.toml", "settings.ini", "setup.py", "README.md")

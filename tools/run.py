@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait sleep: a busy machine is not slowed further
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # but not at once (GNU's OpenMP): a quiet one would lose a quarter
 os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment, not one of the user's
 
 import nbformat  # noqa: E402

@@ -43,7 +43,8 @@ def row(name, stock, ours, aim, same, note, why=""):
     `why`: what stands between the ratio and the aim, for the case that it is not met.
     """
     import torch
-    if any(max(o) > 1.5 * statistics.median(o) for o in (stock, ours)): note += "; something else ran beside it"
+    scatter = max(max(o) / statistics.median(o) for o in (stock, ours))
+    if scatter > 1.5: note += f"; the times scatter: the slowest took {scatter:.1f} times the median"
     line = {"row": name, "stock_s": [round(o, 6) for o in stock], "ours_s": [round(o, 6) for o in ours],
             "ratio": round(statistics.median(stock) / statistics.median(ours), 3), "aim": aim, "same": bool(same),
             "note": f"{note}; {torch.get_num_threads()} threads", "why": why}

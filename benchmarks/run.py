@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ORDER = ["import", "load", "linear", "learner", "resnet", "seeds"]  # the chapter's; others after them, by name
+ORDER = ["import", "load", "linear", "learner", "resnet", "seeds", "series"]  # others after them, by name
 PACKAGES = ["torch", "torchvision", "fastai", "numpy", "pillow"]
 
 
@@ -69,19 +69,25 @@ def run(name, script, quick):
     return rows if process.returncode == 0 and rows else None
 
 
-def spread(times):
-    "The median with the smallest and the largest, in a unit that reads well."
-    scale, unit = (1, "s") if statistics.median(times) >= .1 else (1000, "ms")
-    low, mid, high = (f"{scale * o:.3g}" for o in (min(times), statistics.median(times), max(times)))
-    return f"{mid} {unit} ({low} - {high})" if len(times) > 1 else f"{mid} {unit}"
+def spread(seconds):
+    "The median with the smallest and the largest, in a unit that reads well; - where nothing was measured."
+    if not seconds: return "-"
+    scale, unit = (1, "s") if statistics.median(seconds) >= .1 else (1000, "ms")
+    low, mid, high = (f"{scale * o:.3g}" for o in (min(seconds), statistics.median(seconds), max(seconds)))
+    return f"{mid} {unit} ({low} - {high})" if len(seconds) > 1 else f"{mid} {unit}"
 
 
 def met(row):
-    if row["aim"] is None: return "-"
+    if row["aim"] is None or row["ratio"] is None: return "-"
     return "yes" if row["ratio"] >= row["aim"] else "no"
 
 
-def line_of(row): return f"{row['row']}: {row['ratio']:.3g} times (aim {row['aim']}), same result: {row['same']}"
+def times(row): return "not measured" if row["ratio"] is None else f"{row['ratio']:.3g}"
+
+
+def line_of(row):
+    if row["ratio"] is None: return f"{row['row']}: {row['note']}"
+    return f"{row['row']}: {times(row)} times (aim {row['aim']}), same result: {row['same']}"
 
 
 def cell(text): return str(text).replace("|", "\\|")
@@ -96,8 +102,8 @@ def render(rows):
            "| row | stock | ours | times | aim | met | same result |", "|---|---|---|---|---|---|---|"]
     for o in rows:
         aim = "-" if o["aim"] is None else f"{o['aim']:g}" if isinstance(o["aim"], int | float) else o["aim"]
-        cells = [cell(o["row"]), spread(o["stock_s"]), spread(o["ours_s"]), f"{o['ratio']:.3g}", cell(aim), met(o),
-                 "yes" if o["same"] else "no"]
+        cells = [cell(o["row"]), spread(o["stock_s"]), spread(o["ours_s"]), times(o), cell(aim), met(o),
+                 {True: "yes", False: "no", None: "-"}[o["same"]]]
         out.append(f"| {' | '.join(cells)} |")
     out += ["", "## What each row compares", ""]
     for o in rows:

@@ -105,7 +105,7 @@ def cache_dir() -> Path:  # the folder; it may not exist yet
     return base.absolute() / 'fastbook_ch4'
 
 
-def _is_png(name): return name.lower().endswith('.png') and not name.startswith('.')
+def _is_png(name): return name[-4:].lower() == '.png' and name[0] != '.'
 
 
 def _find_root(folder):
@@ -245,7 +245,7 @@ def load_digits(folder: str | os.PathLike,  # its .png files are read; hidden fi
     if cache:
         with suppress(OSError): stamp, newest = _stamp(real)
         if stamp and (kept := _kept(real, stamp)) is not None: return torch.from_numpy(kept)
-    names = sorted(name for name in os.listdir(folder) if _is_png(name))
+    names = sorted(filter(_is_png, os.listdir(folder)))
     if not names: raise ValueError(f'{folder} holds no .png file; expected 28x28 grayscale images')
     images = _read_pngs(folder, names)
     if stamp: _keep(real, stamp, newest, images)

@@ -280,7 +280,7 @@ def train_linear_closed(sample: Sample,  # train_x, train_y, valid_x, valid_y
                          f'expected {[sample[0].shape[1], 1]} and [1]')
     dl, valid_dl = dataloaders(sample, bs)
     w, b = weights.detach().numpy()[:, 0], bias.detach().numpy()  # the same memory, so they change together
-    batches = [(xb.numpy(), ((1 - 2 * yb[:, 0]) * (lr / 4 / len(yb))).numpy()) for xb, yb in dl]
+    batches = [(xb.numpy(), (1 - 2 * yb[:, 0].numpy()) * np.float32(lr / 4 / len(yb))) for xb, yb in dl]
     valid_x, valid_y = valid_dl.x.numpy(), valid_dl.y[:, 0].numpy() == 1
     starts = np.arange(0, len(valid_x), bs)
     sizes = np.diff(starts, append=len(valid_x)).astype(np.float32)
@@ -289,7 +289,7 @@ def train_linear_closed(sample: Sample,  # train_x, train_y, valid_x, valid_y
         for epoch in range(epochs):
             for xb, sign in batches:
                 g = sign * (1 - np.tanh((xb @ w + b) / 2)**2)
-                w -= xb.T @ g  # in-place addmm_ would add tiny partial sums to w and lose digits
+                w -= g @ xb  # which is xb.T @ g; in-place addmm_ would add tiny partial sums to w and lose digits
                 b -= g.sum()
             if not (np.isfinite(w).all() and np.isfinite(b).all()):
                 _stop(f'in epoch {epoch}', lr, [weights, bias])

@@ -78,7 +78,7 @@ def execute(path):
                     f"{time.monotonic() - status.start:.0f} s" if cell_index in codes else "")
 
     client = NotebookClient(nb, timeout=None, kernel_name="python3", on_cell_start=starts,
-                            extra_arguments=["--IPKernelApp.log_level=40"],
+                            extra_arguments=["--IPKernelApp.log_level=50"],
                             resources={"metadata": {"path": str(path.parent)}})
     status.show("starts")
     try: client.execute()

@@ -169,11 +169,14 @@ def test_loss_that_is_no_number_stops_the_run(few):
         timed_fit(resnet_learner(few, bs=4), 3, 1e38)
 
 
-def test_an_error_that_is_not_the_gpus_is_not_swallowed(few):
-    learn = resnet_learner(few, bs=4)
-    def broken(module, x): raise RuntimeError("something else")
+def test_an_error_that_is_not_the_gpus_is_not_swallowed(few, capsys):
+    learn, calls = resnet_learner(few, bs=4), []
+    def broken(module, x):
+        calls.append(module)
+        raise RuntimeError("something else")
     learn.model.register_forward_pre_hook(broken)
     with pytest.raises(RuntimeError, match="something else"): timed_fit(learn)
+    assert len(calls) == 1 and "training on the CPU" not in capsys.readouterr().out  # not tried a second time
 
 
 def test_cuda_that_does_not_start_falls_back_to_cpu(few, monkeypatch, capsys, device_default):

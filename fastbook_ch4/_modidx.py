@@ -433,6 +433,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                   'fastbook_ch4.sgd.Batches.__iter__': ('sgd.html#batches.__iter__', 'fastbook_ch4/sgd.py'),
                                   'fastbook_ch4.sgd.Batches.__len__': ('sgd.html#batches.__len__', 'fastbook_ch4/sgd.py'),
                                   'fastbook_ch4.sgd._stop': ('sgd.html#_stop', 'fastbook_ch4/sgd.py'),
+                                  'fastbook_ch4.sgd._threads': ('sgd.html#_threads', 'fastbook_ch4/sgd.py'),
                                   'fastbook_ch4.sgd.batch_accuracy': ('sgd.html#batch_accuracy', 'fastbook_ch4/sgd.py'),
                                   'fastbook_ch4.sgd.calc_grad': ('sgd.html#calc_grad', 'fastbook_ch4/sgd.py'),
                                   'fastbook_ch4.sgd.dataloaders': ('sgd.html#dataloaders', 'fastbook_ch4/sgd.py'),

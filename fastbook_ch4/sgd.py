@@ -9,6 +9,7 @@ __all__ = ['init_params', 'linear', 'sigmoid', 'mnist_loss', 'calc_grad', 'Batch
 # %% ../nbs/04_sgd.ipynb #ff4aef1b
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 
 import numpy as np
 import torch
@@ -255,6 +256,13 @@ def validate_epoch(model: Callable[[Tensor], Tensor],  # turns a batch into scor
     return round(torch.stack(accs).mean().item(), 4)
 
 # %% ../nbs/04_sgd.ipynb #293ee977
+@cache
+def _threads():
+    "What sets the number of threads of NumPy's products; it looks for the libraries only once."
+    from threadpoolctl import ThreadpoolController  # comes with scikit-learn
+    return ThreadpoolController()
+
+
 def train_linear_closed(sample: Sample,  # train_x, train_y, valid_x, valid_y
                         weights: Tensor,  # float32 [784, 1], in the main memory; changed in place
                         bias: Tensor,  # float32 [1]; changed in place
@@ -273,7 +281,6 @@ def train_linear_closed(sample: Sample,  # train_x, train_y, valid_x, valid_y
     >>> train_linear_closed(Sample(x, y, x, y), torch.zeros(2, 1), torch.zeros(1), epochs=2)
     [1.0, 1.0]
     """
-    from threadpoolctl import threadpool_limits  # comes with scikit-learn
     _check_lr(lr)
     if weights.shape != (sample[0].shape[1], 1) or bias.shape != (1,):
         raise ValueError(f'weights have shape {list(weights.shape)} and bias {list(bias.shape)}; '
@@ -285,7 +292,7 @@ def train_linear_closed(sample: Sample,  # train_x, train_y, valid_x, valid_y
     starts = np.arange(0, len(valid_x), bs)
     sizes = np.diff(starts, append=len(valid_x)).astype(np.float32)
     accs = []
-    with threadpool_limits(1), np.errstate(all='ignore'):  # so small a product is slower on two threads
+    with _threads().limit(limits=1), np.errstate(all='ignore'):  # so small a product is slower on two threads
         for epoch in range(epochs):
             for xb, sign in batches:
                 g = sign * (1 - np.tanh((xb @ w + b) / 2)**2)

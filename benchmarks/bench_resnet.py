@@ -4,7 +4,6 @@ Stock is `ImageDataLoaders.from_folder` + `vision_learner` + `fit_one_cycle(1, 0
 round runs all ways in turn from one seed, training and validation together; the next round takes the next seed.
 `--quick` times steps in place of epochs.
 """
-import json
 import statistics
 import time
 
@@ -136,8 +135,7 @@ def on_cpu(path, real):
 def on_gpu(path, real):
     "The same on the GPU, where there is one."
     if not torch.cuda.is_available():
-        print(json.dumps({"row": GPU, "stock_s": [], "ours_s": [], "ratio": None, "aim": 5, "same": None,
-                          "note": "no GPU yet", "why": ""}), flush=True)
+        common.row(GPU, [], [], 5, None, "no GPU yet")
         return
     ways = {name: WAYS[name] for name in ("stock", "trimmed")}
     warm_up(path, ways)

@@ -4,10 +4,9 @@ One by one is the hand-written loop of page 04 (`train_epoch`, `validate_epoch`,
 the book's loader. It is not run a thousand times: each round times one model of it and multiplies, and the row says so.
 Rounds alternate. Prints one JSON line per row. `--quick` takes fewer epochs and models (a smoke test, no measurement).
 """
-import argparse
-import json
-import time
+import statistics
 
+import common
 import torch
 from torch import nn
 
@@ -39,36 +38,25 @@ def one(sample, model, params, lr, epochs):
     return accs
 
 
-def timed(f, *args, **kwargs):
-    start = time.perf_counter()
-    result = f(*args, **kwargs)
-    return result, time.perf_counter() - start
-
-
 def measure(row, aim, single, many, sample, n, epochs, rounds, why):
     "Time one model and all n in turn; compare the accuracies of the models that were trained both ways."
     single(sample, 0, 1)
     many(sample, range(2), epochs=1)  # warm-up
     stock, ours, off = [], [], 0.
     for seed in range(rounds):
-        alone, seconds = timed(single, sample, seed, epochs)
+        seconds, alone = common.seconds(lambda seed=seed: single(sample, seed, epochs))
         stock.append(seconds * n)
-        together, seconds = timed(many, sample, range(n), epochs=epochs)
+        seconds, together = common.seconds(lambda: many(sample, range(n), epochs=epochs))
         ours.append(seconds)
         off = max(off, (together[:, seed] - torch.tensor(alone)).abs().max().item())
-    stock_s, ours_s = (sorted(o)[len(o) // 2] for o in (stock, ours))
-    note = (f"per model {1000 * ours_s / n:.1f} ms against {1000 * stock_s / n:.0f} ms; one by one is extrapolated "
-            f"from {rounds} single models (times {n}); largest difference of an accuracy {off:.0e}; "
-            f"{torch.get_num_threads()} threads")
-    print(json.dumps({"row": row, "stock_s": [round(o, 2) for o in stock], "ours_s": [round(o, 2) for o in ours],
-                      "ratio": round(stock_s / ours_s, 1), "aim": aim, "same": off < 1e-5, "note": note,
-                      "why": why}), flush=True)
+    common.row(row, stock, ours, aim, off < 1e-5,
+               f"per model {1000 * statistics.median(ours) / n:.1f} ms against "
+               f"{1000 * statistics.median(stock) / n:.0f} ms; one by one is extrapolated from {rounds} single models "
+               f"(times {n}); largest difference of an accuracy {off:.0e}", why)
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="few models and epochs: only to see that it runs")
-    quick = parser.parse_args().quick
+    quick = common.arguments(__doc__).quick
     sample = load_sample(verbose=False)
     n, epochs, rounds = (30, 2, 1) if quick else (1000, 20, 3)
     why = ("training is two products with 640 pixels an image, 0.69 GFLOP a model: no less than the processor's matrix "

@@ -40,8 +40,14 @@ def row(name, stock, ours, aim, same, note, why=""):
     """Print one row as a JSON line: times in seconds, and how many times quicker ours is, by the medians.
 
     `aim`: the ratio wanted, or None where the row is only for comparison. `same`: whether both ways gave one result.
-    `why`: what stands between the ratio and the aim, for the case that it is not met.
+    `why`: what stands between the ratio and the aim, for the case that it is not met. Without times, the row says only
+    its note: nothing was measured.
     """
+    if not stock or not ours:
+        line = {"row": name, "stock_s": [], "ours_s": [], "ratio": None, "aim": aim, "same": None, "note": note,
+                "why": why}
+        print(json.dumps(line), flush=True)
+        return line
     import torch
     scatter = max(max(o) / statistics.median(o) for o in (stock, ours))
     if scatter > 1.5: note += f"; the times scatter: the slowest took {scatter:.1f} times the median"

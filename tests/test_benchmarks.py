@@ -51,7 +51,9 @@ def test_the_page_says_what_was_met_and_why_the_rest_was_not():
     assert "two ways | one result" in text and "2026-01-02, import: a cpu; torch 1" in text
 
 
-def test_a_row_without_a_measurement_is_one_line():
+def test_a_row_without_a_measurement_is_one_line(capsys):
+    made = common.row("on a GPU", [], [], 5, None, "no GPU yet")
+    assert made["ratio"] is None and made["same"] is None and json.loads(capsys.readouterr().out) == made
     assert bench.line_of(NO_GPU) == "on a GPU: no GPU yet"
     assert bench.line_of(ROW) == "a row: 167 times (aim 100), same result: True"
 

@@ -30,7 +30,7 @@ setup(
     url=cfg.get("git_url") or None,
     python_requires=f">={cfg['min_python']}",
     packages=[cfg["lib_path"]],
+    package_data={cfg["lib_path"]: ["py.typed", "*.mplstyle", "runs/*"]},
     install_requires=lines("requirements"),
     extras_require={"dev": lines("dev_requirements")},
-    entry_points={"console_scripts": lines("console_scripts")},
 )

@@ -5,8 +5,8 @@ import pkgutil
 import fastbook_ch4
 
 __all__ = []
-for _module in sorted(o.name for o in pkgutil.iter_modules(fastbook_ch4.__path__)):
-    if _module.startswith("_") or _module == "all": continue
-    _names = importlib.import_module(f"fastbook_ch4.{_module}").__all__
-    globals().update({o: getattr(importlib.import_module(f"fastbook_ch4.{_module}"), o) for o in _names})
-    __all__ += _names
+for _name in sorted(o.name for o in pkgutil.iter_modules(fastbook_ch4.__path__)):
+    if _name[0] == "_" or _name == "all": continue
+    _module = importlib.import_module(f"fastbook_ch4.{_name}")
+    globals().update({o: getattr(_module, o) for o in _module.__all__})
+    __all__ += _module.__all__

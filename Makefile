@@ -1,27 +1,36 @@
-# make run        execute the series; pages in _run/            make run DATA=path  with your own MNIST_SAMPLE
-# make test       everything CI checks                          make lab            JupyterLab on nbs/
-# make bench      speed, renews benchmarks/results.md           make lock           renew requirements.lock
-# make outputs    execute the series and keep the outputs       make clean          remove what these commands made
+# make run        execute the series, build the reading site in _run/     make run DATA=path  with your own MNIST_SAMPLE
+# make test       everything CI checks                                    make test-all       also what takes minutes
+# make quick      the same without what takes tens of seconds             make lab            JupyterLab on nbs/
+# make outputs    execute the series and keep the outputs                 make audit          the post, measured
+# make bench      speed, renews benchmarks/results.md                     make lock           renew requirements.lock
+# make clean      remove what these commands made
 PYTHON ?= python3
 DATA ?=
 BIN := .venv/bin
+WITH = $(if $(DATA),--data "$(DATA)")
 
-.PHONY: run test quick lab bench lock outputs clean
+.PHONY: run outputs test test-all quick lab audit bench lock clean
 
 run: .venv/ready
-	@$(BIN)/python tools/run.py $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python tools/run.py $(WITH)
 
 outputs: .venv/ready
-	@$(BIN)/python tools/run.py --save $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python tools/run.py --save $(WITH)
 
 test: .venv/ready
-	@$(BIN)/python tools/check.py $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python tools/check.py $(WITH)
+
+test-all: .venv/ready
+	@$(BIN)/python tools/check.py --all $(WITH)
 
 quick: .venv/ready
-	@$(BIN)/python tools/check.py --quick $(if $(DATA),--data "$(DATA)")
+	@$(BIN)/python tools/check.py --quick $(WITH)
 
 lab: .venv/ready
 	$(BIN)/jupyter lab --ip=127.0.0.1 --notebook-dir=nbs
+
+audit: .venv/ready
+	@$(BIN)/python -m audit
 
 bench: .venv/ready
 	$(BIN)/python benchmarks/run.py
@@ -34,5 +43,5 @@ lock: .venv/ready
 	@$(PYTHON) tools/env.py
 
 clean:
-	rm -rf .venv _run _proc build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv _run _run.* _proc build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

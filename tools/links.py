@@ -1,72 +1,32 @@
-"""Put the project's address where it belongs: say `python tools/links.py` after `git_url` in settings.ini was changed.
-
-The address has one home, `git_url`. From it come the badges at the top of README.md (none while it is empty) and the
-source that the first cell of each page installs the package from, where it is missing (the folder above, until then).
-"""
+"When `git_url` in settings.ini has changed, `python tools/links.py` puts it into the pages and the README."
 import re
 import sys
-from configparser import ConfigParser
 from pathlib import Path
 
 import nbformat
 
-ROOT = Path(__file__).resolve().parent.parent
 START, END = "<!-- links: made by tools/links.py from git_url in settings.ini -->", "<!-- end of links -->"
-MARK = "import importlib.util, subprocess, sys"
+MISSING = "import importlib.util\n\nif importlib.util.find_spec('fastbook_ch4') is None:\n    "
+ALONE = "raise SystemExit('This page needs fastbook_ch4: `pip install -e .` in the project, then restart.')"
 
+def install_cell(url): return MISSING + (f"%pip install -q git+{url}" if url else ALONE)
 
-def git_url(root=ROOT):
-    "The address, without a slash at the end; an empty string while nobody has set it."
-    parser = ConfigParser(delimiters=["="])
-    parser.read(root / "settings.ini", encoding="utf-8")
-    url = parser["DEFAULT"].get("git_url", "").strip().rstrip("/").removesuffix(".git")
-    if url and not re.fullmatch(r"https://[\w.-]+/[\w./-]+", url):
-        raise SystemExit(f"settings.ini: git_url is {url!r}; expected something like https://host/owner/project")
-    return url
+def badges(url, page):
+    name = url.removeprefix("https://github.com/")
+    return "" if name == url else (
+        f"\n[Colab](https://colab.research.google.com/github/{name}/blob/main/nbs/{page}) · "
+        f"[Binder](https://mybinder.org/v2/gh/{name}/main?urlpath=lab/tree/nbs/{page})")
 
-
-def install_cell(url):
-    "The first code cell of every page: install the package only where it is missing, and change nothing else."
-    source = f"git+{url}" if url else ".."
-    return (f"{MARK}\nif importlib.util.find_spec('fastbook_ch4') is None:  # --no-deps: nothing is upgraded\n"
-            f"    subprocess.check_call([sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '{source}'])")
-
-
-def badges(url, first):
-    "The block between the two marks of the README."
-    if not url: return f"{START}\n{END}"
-    where = url.removeprefix("https://github.com/")
-    on_github = url != where
-    links = [f"[Source]({url})"]
-    if on_github:
-        links += [f"[Open in Colab](https://colab.research.google.com/github/{where}/blob/main/nbs/{first})",
-                  f"[Open in Binder](https://mybinder.org/v2/gh/{where}/main?urlpath=lab/tree/nbs/{first})",
-                  f"[![test]({url}/actions/workflows/test.yml/badge.svg)]({url}/actions/workflows/test.yml)"]
-    return f"{START}\n{' · '.join(links)}\n{END}"
-
-
-def update(root=ROOT):
-    "Rewrite README.md and the pages; return the names of the files that changed."
-    url, changed = git_url(root), []
-    found = sorted((root / "nbs").glob("[0-9]*.ipynb"))
-    readme = root / "README.md"
-    old = readme.read_text(encoding="utf-8")
-    new = re.sub(re.escape(START) + ".*?" + re.escape(END), lambda _: badges(url, found[0].name), old, flags=re.S)
-    if new != old:
-        readme.write_text(new, encoding="utf-8")
-        changed.append(readme.name)
-    for path in found:
+def update(root):
+    readme, settings = root / "README.md", (root / "settings.ini").read_text(encoding="utf-8")
+    url = re.search(r"(?m)^git_url *=(.*)", settings)[1].strip()
+    if url and not re.fullmatch(r"https://[\w.-]+(/[\w.-]+){2,}", url):
+        return f"settings.ini: git_url is {url!r}; expected something like https://host/owner/project"
+    for path in (paths := sorted(root.glob("nbs/[0-9]*.ipynb"))):
         nb = nbformat.read(path, 4)
-        cell = next((c for c in nb.cells if c.cell_type == "code" and c.source.startswith(MARK)), None)
-        if cell is None: raise SystemExit(f"{path.name} has no cell that begins with {MARK!r}")
-        if cell.source != install_cell(url):
-            cell.source = install_cell(url)
-            path.write_text(nbformat.writes(nb) + "\n", encoding="utf-8")
-            changed.append(path.name)
-    return changed
+        next(c for c in nb.cells if c.source.startswith(MISSING)).source = install_cell(url)
+        path.write_text(nbformat.writes(nb) + "\n", encoding="utf-8")
+    new, old = f"{START}{badges(url, paths[0].name)}\n{END}", readme.read_text(encoding="utf-8")
+    readme.write_text(re.sub(f"{START}.*?{END}", lambda _: new, old, flags=re.S), encoding="utf-8")
 
-
-if __name__ == "__main__":
-    names = update()
-    print("changed: " + ", ".join(names) + " (now run nbdev-clean)" if names else "nothing to change")
-    sys.exit(0)
+if __name__ == "__main__": sys.exit(update(Path(__file__).resolve().parent.parent))

@@ -1,182 +1,118 @@
-"""Execute the series, page by page, each in a Jupyter kernel of its own, and leave readable pages in `_run/`.
-
-`python tools/run.py` runs every notebook of `nbs/`; `python tools/run.py 03 04_sgd` runs some. `--save` also stores the
-outputs in `nbs/` (that is how committed outputs are made). It stops at the first failing cell and exits with 1.
-"""
+"Execute the series, two pages at a time, each in a kernel of its own, and build the reading site from it."
 import argparse
+import atexit
 import base64
+import io
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import nbformat
+from nbclient import NotebookClient
+from PIL import Image
+
+import figures
+
 ROOT = Path(__file__).resolve().parent.parent
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that wait sleep: a busy machine is not slowed further
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # but not at once (GNU's OpenMP): a quiet one would lose a quarter
-os.environ.setdefault("JUPYTER_PREFER_ENV_PATH", "1")  # the kernel of this environment, not one of the user's
+SECONDS = {"08_resnet": 80, "07_nonlinearity": 40, "10_seeds": 40, "06_learner": 18, "05_sgd": 18}  # else 10
+NOT_RUN = re.compile(r"(?m)^#\|\s*(eval:\s*false|slow|cuda)\b")  # such a cell keeps the output it has
+os.environ.update({o: "1" for o in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "JUPYTER_PREFER_ENV_PATH")})
 
-import nbformat  # noqa: E402
-from nbclient import NotebookClient  # noqa: E402
-from nbclient.exceptions import CellExecutionError  # noqa: E402
+def light(png):
+    "The picture in 128 colours: a third of the bytes, no difference to the eye."
+    im = Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    im.save(new := io.BytesIO(), "png", optimize=True)
+    return min(base64.b64encode(new.getvalue()).decode(), png, key=len)
 
-sys.path.insert(0, str(ROOT / "tools"))
-from render import index_html, page_html, title_of  # noqa: E402
+def longest_first(paths): return sorted(paths, key=lambda p: -SECONDS.get(p.stem, 10))
 
+def execute(paths):
+    "Each page in a fresh kernel: {stem: (notebook, seconds)}. Whatever goes wrong, no kernel is left."
+    live, done, tty = {}, {}, sys.stdout.isatty()
 
-class Failed(Exception):
-    "A page that did not run to its end, said in one sentence."
+    def show(line=""):  # on a terminal, the last line says where the pages are
+        where = "".join(f"{stem} {o.code_cells_executed}/{len(o.nb.cells)}   " for stem, o in [*live.items()])
+        print("\r\033[K" * tty + line + where * tty, end="", flush=True)
 
+    def page(path):
+        nb, start = nbformat.read(path, 4), time.monotonic()
+        codes = [c for c in nb.cells if c.cell_type == "code" and not NOT_RUN.search(c.source)]
+        for c in codes: c.outputs, c.execution_count = [], None
+        (small := nbformat.v4.new_notebook()).update(cells=codes, metadata=nb.metadata)
+        live[path.stem] = client = NotebookClient(small, timeout=None, kernel_name="python3", resources={
+            "metadata": {"path": path.parent}}, extra_arguments=["--IPKernelApp.log_level=50"])
+        try: client.execute()
+        except Exception as e:
+            at, trace = client.code_cells_executed, re.sub(r"\x1b\[[\d;]*m", "", getattr(e, "traceback", ""))
+            why = f"{e.ename}: {e.evalue}" if trace else f"the kernel stopped ({type(e).__name__}); memory?"
+            cell = f"code cell {at} of {len(codes)} (id {codes[at - 1].id})"
+            raise SystemExit(f"{trace}\nstopped: {path.stem}, {cell}: {why}") from None
+        finally: live.pop(path.stem), atexit.unregister(client._cleanup_kernel)
+        done[path.stem] = nb, time.monotonic() - start
+        show(f"{path.stem:22s}{done[path.stem][1]:6.1f} s\n")
 
-def pages(folder, names):
-    "The notebooks to run, in reading order."
-    found = sorted(folder.glob("[0-9]*.ipynb"))
-    if not found: raise Failed(f"{folder} holds no notebook whose name begins with a number")
-    if not names: return found
-    chosen = [p for p in found if any(p.stem == n.removesuffix(".ipynb") or p.stem.startswith(n) for n in names)]
-    unknown = [n for n in names if not any(p.stem.startswith(n.removesuffix(".ipynb")) for p in found)]
-    if unknown: raise Failed(f"no page is called {unknown[0]!r}; there are {', '.join(p.stem for p in found)}")
-    return chosen
+    with ThreadPoolExecutor(2) as pool:
+        pending = [pool.submit(page, p) for p in longest_first(paths)]
+        try:
+            while pending := [o for o in pending if not o.done() or o.result()]:
+                show()
+                time.sleep(.2)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            while live:
+                for o in [*live.values()]:
+                    if process := getattr(getattr(o.km, "provisioner", 0), "process", 0): process.kill()
+                time.sleep(.1)
+            raise
+    return done
 
+def digits(data):
+    "Whether this is MNIST, and what `mnist_sample` says; `data` becomes FASTBOOK_CH4_DATA for what follows."
+    data = os.path.expanduser(data or os.environ.get("FASTBOOK_CH4_DATA", ""))
+    os.environ["FASTBOOK_CH4_DATA"] = data if data in ("", "standin") else os.path.abspath(data)
+    ask = "from fastbook_ch4.data import *; root = mnist_sample(); print(is_mnist(load_sample(root)))"
+    done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode: raise SystemExit(f"stopped: {done.stderr.strip().splitlines()[-1]}")
+    what, *_, real = done.stdout.removeprefix("digits: ").splitlines()
+    return real == "True", f"MNIST ({what})" if real == "True" else what
 
-def write_whole(path, text):
-    "Write `text` to `path` in one step: a reader, or the next run, never sees half a file."
-    handle, scratch = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as f: f.write(text)
-        os.chmod(scratch, 0o644)
-        os.replace(scratch, path)
-    finally: Path(scratch).unlink(missing_ok=True)
-
-
-class Status:
-    "One line that says what is running; rewritten in place on a terminal, silent in a log."
-
-    def __init__(self, stem): self.stem, self.start = stem, time.monotonic()
-
-    def show(self, text):
-        if sys.stdout.isatty(): print(f"\r\033[K{self.stem}  {text}", end="", flush=True)
-
-    def done(self, text):
-        self.show("")
-        print(f"{chr(13) if sys.stdout.isatty() else ''}{self.stem:22s}{text}", flush=True)
-
-
-def execute(path):
-    "Run one notebook in a fresh kernel; return it with its outputs, and the seconds it took."
-    nb, status = nbformat.read(path, 4), Status(path.stem)
-    codes = [i for i, c in enumerate(nb.cells) if c.cell_type == "code"]
-    for i in codes: nb.cells[i].outputs, nb.cells[i].execution_count = [], None
-    at = [0]
-
-    def starts(cell, cell_index):
-        at[0] = cell_index
-        status.show(f"cell {codes.index(cell_index) + 1} of {len(codes)}, "
-                    f"{time.monotonic() - status.start:.0f} s" if cell_index in codes else "")
-
-    client = NotebookClient(nb, timeout=None, kernel_name="python3", on_cell_start=starts,
-                            extra_arguments=["--IPKernelApp.log_level=50"],
-                            resources={"metadata": {"path": str(path.parent)}})
-    status.show("starts")
-    try: client.execute()
-    except CellExecutionError as e:
-        status.done("FAILED")
-        print(re.sub(r"\x1b\[[0-9;]*m", "", str(e)), file=sys.stderr)
-        said = e.evalue.splitlines()[0] if e.evalue else ""
-        raise Failed(f"{path.stem}, code cell {codes.index(at[0]) + 1} of {len(codes)} "
-                     f"(id {nb.cells[at[0]].id}): {e.ename}: {said}") from None
-    except Exception as e:
-        status.done("FAILED")
-        if hasattr(client, "_async_cleanup_kernel_future"):  # nbclient stopped the kernel on SIGINT or SIGTERM
-            raise KeyboardInterrupt from None
-        raise Failed(f"{path.stem}, code cell {codes.index(at[0]) + 1}: the kernel stopped ({type(e).__name__}: {e}); "
-                     "is there enough memory?") from None
-    finally:  # no kernel outlives this script
-        if client.km is not None: client._cleanup_kernel()
-    seconds = time.monotonic() - status.start
-    status.done(f"{seconds:6.1f} s")
-    return nb, seconds
-
-
-def keep_pictures(nb, folder):
-    "Write each picture whose cell says `#| save-as: images/name.png` to that file: README.md shows them."
-    for cell in nb.cells:
-        if cell.cell_type == "code" and (m := re.search(r"(?m)^#\|\s*save-as:\s*(\S+)", cell.source)):
-            png = next(o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {}))
-            (folder / m[1]).parent.mkdir(exist_ok=True)
-            (folder / m[1]).write_bytes(base64.b64decode(png))
-
-
-def clean(path):
-    "Store outputs as nbdev keeps them: without execution counts and stray metadata."
-    subprocess.run([Path(sys.executable).with_name("nbdev-clean"), "--fname", str(path)], cwd=ROOT, check=True)
-
-
-def score(out, rows):
-    "Print the scorecard and leave it as a page; returns the link, or nothing where there is no scorecard yet."
-    if not (ROOT / "fastbook_ch4" / "scorecard.py").exists(): return None
-    print()
-    command = [sys.executable, "-m", "fastbook_ch4.scorecard", "score", "--html", str(out / "scorecard.html")]
-    if rows.exists(): command += ["--from", str(rows)]  # page 09 of this run has measured it
-    done = subprocess.run(command)
-    if done.returncode: raise Failed("the scorecard has rows that could not be measured (see above)")
-    return "scorecard.html"
-
-
-def table(rows):
-    width = max(len(stem) for stem, _ in rows)
-    lines = [f"{stem:{width}s}  {seconds:7.1f} s" for stem, seconds in rows]
-    return "\n".join([*lines, "-" * (width + 11), f"{'together':{width}s}  {sum(s for _, s in rows):7.1f} s"])
-
+def verdict(what, count): return f"Ran on {what}. Checks of figures left out because of it: {count}."
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pages", nargs="*", help="numbers or stems of pages (default: all)")
-    parser.add_argument("--data", default="", help="folder or .tgz with MNIST_SAMPLE, or the word standin")
-    parser.add_argument("--nbs", default=str(ROOT / "nbs"), help="the folder of the notebooks")
-    parser.add_argument("--out", default=str(ROOT / "_run"), help="where the executed pages go")
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("pages", nargs="*", default=[""], help="numbers or stems of pages (default: all)")
+    parser.add_argument("--data", help="folder or .tgz with MNIST_SAMPLE, or the word standin")
+    parser.add_argument("--nbs", type=Path, default=ROOT / "nbs", help="the folder of the notebooks")
+    parser.add_argument("--out", default=f"{ROOT}/_run", help="where the site goes; '' for no site")
     parser.add_argument("--save", action="store_true", help="also store the outputs in nbs/")
-    args = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    data = args.data or os.environ.get("FASTBOOK_CH4_DATA", "")
-    if data and data != "standin": data = str(Path(data).expanduser().resolve())
-    if data: os.environ["FASTBOOK_CH4_DATA"] = data
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    rows, begun, measured = [], time.monotonic(), out / "scorecard.json"
-    measured.unlink(missing_ok=True)
-    os.environ["FASTBOOK_CH4_SCORE"] = str(measured.resolve())
-    try:
-        found, everything = pages(Path(args.nbs), args.pages), pages(Path(args.nbs), [])
-        for path in found:
-            nb, seconds = execute(path)
-            rows.append((path.stem, seconds))
-            if args.save:
-                write_whole(path, nbformat.writes(nb) + "\n")
-                clean(path)
-                keep_pictures(nb, path.parent)
-            write_whole(out / path.name, nbformat.writes(nb) + "\n")
-            write_whole(out / f"{path.stem}.html", page_html(nb, path.stem, [p.stem for p in everything]))
-        extra = None if args.pages or args.nbs != str(ROOT / "nbs") else score(out, measured)  # some pages: no score
-        entries = [(p.stem, *title_of(nbformat.read(p, 4))) for p in everything if (out / f"{p.stem}.html").exists()]
-        write_whole(out / "index.html", index_html(entries, dict(rows), extra))
-    except Failed as e:
-        print(f"\nstopped: {e}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nstopped by Ctrl-C; finished pages are in", shown(out), file=sys.stderr)
-        return 130
-    print(f"\n{table(rows)}\n\nPages: {shown(out / 'index.html')}  ({time.monotonic() - begun:.0f} s in all)")
-    return 0
-
-
-def shown(path):
-    path = Path(path).resolve()
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
+    args, begun = parser.parse_args(), time.monotonic()
+    paths = [p for p in sorted(args.nbs.glob("[0-9]*.ipynb")) if p.stem.startswith(tuple(args.pages))]
+    if not paths: raise SystemExit(f"stopped: no page in {args.nbs} begins with {' or '.join(args.pages)}")
+    real, what = digits(args.data)
+    print(f"digits: {what}", flush=True)
+    done = execute(paths)
+    end = verdict(what, 0 if real else sum(len(figures.figures(nb)) for nb, _ in done.values()))
+    with tempfile.TemporaryDirectory() as scratch:
+        new = shutil.copytree(args.nbs, Path(scratch, "nbs"), ignore=shutil.ignore_patterns(".*"))
+        for p in paths:
+            nbformat.write(done[p.stem][0], new / p.name)
+            if args.save: os.replace(shutil.copy(new / p.name, p.with_suffix(".tmp")), p)  # whole or not
+        if args.save: subprocess.run([f"{sys.prefix}/bin/nbdev-clean", "--fname", args.nbs], cwd=ROOT)
+        if args.out and subprocess.run([sys.executable, ROOT/"site/build.py", args.out, new, end]).returncode:
+            raise SystemExit("stopped: the site was not built")
+    print("", *(f"{p.stem:22s}{done[p.stem][1]:6.1f} s" for p in paths), sep="\n")
+    for stem, (nb, _) in done.items() if real else ():
+        if o := figures.unsupported(nb, figures.allowed(stem)): print(f"{stem}: not as in the text: {o}")
+    print(f"{time.monotonic() - begun:.0f} s in all\n{end}")
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try: main()
+    except KeyboardInterrupt: sys.exit(print("\nstopped by Ctrl-C", file=sys.stderr) or 130)

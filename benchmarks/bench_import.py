@@ -26,7 +26,7 @@ def main():
     quick = common.arguments(__doc__).quick
     ways = {name: fresh(statement) for name, statement in STATEMENTS.items()}
     times, _ = common.alternate(ways, rounds=1 if quick else 9, warm_up=0 if quick else 1)
-    note = "fresh processes; the same names are needed on pages 00 to 04"
+    note = "fresh processes; the same names are needed on pages 00 to 05"
     common.row("import fastbook_ch4.sgd against from fastai.vision.all import *", times["fastai"], times["ours"], None,
                True, note)
     why = f"beyond torch: {dearest()}"

@@ -7,7 +7,6 @@ import cProfile
 import pstats
 import statistics
 
-import common
 import torch
 from fastai.data.core import DataLoaders
 from fastai.data.load import DataLoader
@@ -15,6 +14,7 @@ from fastai.learner import Learner
 from fastai.optimizer import SGD
 from torch import nn
 
+import common
 from fastbook_ch4.data import load_sample
 from fastbook_ch4.learner import BasicOptim, linear_learner, mnist_dls, train_model
 from fastbook_ch4.nonlinearity import net_learner, simple_net
@@ -50,7 +50,7 @@ def where_it_goes(learn, epochs, lr):
 
 def main():
     quick = common.arguments(__doc__).quick
-    sample = load_sample(verbose=False)
+    sample = load_sample()
 
     def stock_dls():
         return DataLoaders(*(DataLoader(list(zip(x, y)), batch_size=256) for x, y in (sample[:2], sample[2:])))

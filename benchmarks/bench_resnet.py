@@ -6,24 +6,38 @@ round runs all ways in turn from one seed, training and validation together; the
 """
 import statistics
 import time
+from typing import NamedTuple
 
-import common
 import torch
 from fastai.callback.core import Callback, CancelFitException
+from fastai.torch_core import set_seed
 from torch.utils.flop_counter import FlopCounterMode
 
+import common
 from fastbook_ch4.data import is_mnist, load_sample, mnist_sample
-from fastbook_ch4.resnet import resnet_learner, timed_fit
-from fastbook_ch4.speed import quick_learner
+from fastbook_ch4.resnet import resnet_learner
+from resnet_fast import fast_learner
 
 CHAPTER = "resnet18 one epoch, the chapter's algorithm"
 FREE = "resnet18 one epoch, free settings"
 GPU = "resnet18 one epoch on a GPU"
+
+
+class Run(NamedTuple):
+    accuracy: float
+    seconds: float
+
+
+def stock(path, seed):
+    set_seed(seed)
+    return resnet_learner(path)
+
+
 WAYS = {  # name: (learner from path and seed, highest learning rate)
-    "stock": (lambda path, seed: resnet_learner(path, fast=False, seed=seed), .1),
-    "page 07": (lambda path, seed: resnet_learner(path, seed=seed), .1),
-    "trimmed": (lambda path, seed: quick_learner(path, seed=seed), .1),
-    "free": (lambda path, seed: quick_learner(path, bs=128, shrink=2, seed=seed), .02),
+    "stock": (stock, .1),
+    "usual weights": (lambda path, seed: fast_learner(path, seed=seed, trimmed=False), .1),
+    "trimmed": (lambda path, seed: fast_learner(path, seed=seed), .1),
+    "free": (lambda path, seed: fast_learner(path, bs=128, shrink=2, seed=seed), .02),
 }
 
 
@@ -61,7 +75,9 @@ def epochs(path, ways, rounds, first=1):
         for name, (make, lr) in ways.items():
             learn = make(path, seed)
             if torch.cuda.is_available(): torch.cuda.synchronize()
-            runs[name].append(timed_fit(learn, 1, lr, one_cycle=True))
+            start = time.perf_counter()
+            with learn.no_bar(), learn.no_logging(): learn.fit_one_cycle(1, lr)
+            runs[name].append(Run(learn.recorder.values[-1][2], time.perf_counter() - start))
     return runs
 
 
@@ -107,7 +123,7 @@ def quick(path):
     times = {name: [] for name in learners}
     for _ in range(2):
         for name, (learn, lr) in learners.items(): times[name] += steps(learn, lr, 4)
-    for name, row in (("page 07", "resnet18 one step, page 07"), ("trimmed", CHAPTER), ("free", FREE)):
+    for name, row in (("usual weights", "resnet18 one step, usual weights"), ("trimmed", CHAPTER), ("free", FREE)):
         common.row(row, times["stock"], times[name], None, name != "free", "steps, not epochs (--quick)")
 
 
@@ -123,8 +139,8 @@ def on_cpu(path, real):
                "Adam, one-cycle 0.1, batch 64, 28x28, 3 channels; the net without the weights that meet only padding "
                f"(gradients equal to 1e-12 in float64, see tests); accuracies {accuracies(runs['trimmed'])}; {stock}",
                where_it_goes(path))
-    common.row("resnet18 one epoch, page 07 (usual weights)", seconds["stock"], seconds["page 07"], None,
-               good["page 07"] or not real, "the same, with all eleven million weights in their usual form; accuracies "
+    common.row("resnet18 one epoch, without padding, usual weights", seconds["stock"], seconds["usual weights"], None,
+               good["usual weights"] or not real, "the same, with all eleven million weights in their usual form; accuracies "
                f"{accuracies(runs['page 07'])}")
     common.row(FREE, seconds["stock"], seconds["free"], 4, good["free"] or not real,
                "images halved to 14x14, Adam, one-cycle 0.02, batch 128; 'same result' says: 0.99 or more on "
@@ -149,7 +165,7 @@ def on_gpu(path, real):
 def main():
     args = common.arguments(__doc__)
     path = mnist_sample()
-    real = is_mnist(load_sample(path, verbose=False))
+    real = is_mnist(load_sample(path))
     if args.quick: quick(path)
     elif torch.cuda.is_available(): print("CPU rows: run with CUDA_VISIBLE_DEVICES= in the environment")
     else: on_cpu(path, real)

@@ -17,7 +17,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ORDER = ["import", "load", "linear", "learner", "resnet", "seeds", "series"]  # others after them, by name
+ORDER = ["import", "load", "linear", "learner", "resnet", "seeds"]  # others after them, by name
 PACKAGES = ["torch", "torchvision", "fastai", "numpy", "pillow"]
 
 

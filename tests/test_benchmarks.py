@@ -8,8 +8,9 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
-import common  # noqa: E402
 import run as bench  # noqa: E402
+
+import common  # noqa: E402
 
 ROW = {"row": "a row", "stock_s": [2.0, 3.0, 2.5], "ours_s": [.01, .02, .015], "ratio": 166.7, "aim": 100, "same": True,
        "note": "two ways | one result", "why": "no reason", "script": "import", "date": "2026-01-02",
@@ -18,12 +19,10 @@ MISSED = ROW | {"row": "another row", "ratio": 1.2, "aim": 2.5, "same": False, "
 FREE = ROW | {"row": "no aim", "aim": None}
 NO_GPU = ROW | {"row": "on a GPU", "stock_s": [], "ours_s": [], "ratio": None, "same": None, "note": "no GPU yet"}
 
-
 def cells(rows):
     "The table of results.md as {row: [cells]}."
     lines = [o for o in bench.render(rows).splitlines() if o.startswith("| ")]
     return {o[0]: o[1:] for o in ([cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[1:])}
-
 
 def test_the_ways_take_turns_after_a_warm_up():
     order = []
@@ -32,13 +31,11 @@ def test_the_ways_take_turns_after_a_warm_up():
     assert "".join(order) == "abb" * 3
     assert {name: len(o) for name, o in times.items()} == {"a": 2, "b": 2} and results == {"a": 7, "b": 9}
 
-
 def test_a_row_is_the_ratio_of_medians(capsys):
     made = common.row("x", [1., 4., 2.], [.5, .25, .5], 3, True, "note")
     assert made["ratio"] == 4. and json.loads(capsys.readouterr().out) == made
     assert "the slowest took 2.0 times the median" in made["note"]
     assert "scatter" not in common.row("x", [1., 1.1], [1., 1.1], None, True, "note")["note"]
-
 
 def test_the_page_says_what_was_met_and_why_the_rest_was_not():
     found = cells([ROW, MISSED, FREE, NO_GPU])
@@ -50,13 +47,11 @@ def test_the_page_says_what_was_met_and_why_the_rest_was_not():
     assert "**Why not 2.5:** memory is slow" in text and "no reason" not in text and "no GPU yet" in text
     assert "two ways | one result" in text and "2026-01-02, import: a cpu; torch 1" in text
 
-
 def test_a_row_without_a_measurement_is_one_line(capsys):
     made = common.row("on a GPU", [], [], 5, None, "no GPU yet")
     assert made["ratio"] is None and made["same"] is None and json.loads(capsys.readouterr().out) == made
     assert bench.line_of(NO_GPU) == "on a GPU: no GPU yet"
     assert bench.line_of(ROW) == "a row: 167 times (aim 100), same result: True"
-
 
 def test_a_benchmark_that_fails_has_no_rows(tmp_path, capfd):
     script = tmp_path / "bench_x.py"
@@ -66,11 +61,9 @@ def test_a_benchmark_that_fails_has_no_rows(tmp_path, capfd):
     assert bench.run("x", script, quick=True) == [NO_GPU]
     assert "on a GPU: no GPU yet" in capfd.readouterr().out
 
-
 def test_an_unknown_benchmark_is_named():
     with pytest.raises(SystemExit, match="no benchmark is called 'speed'; there are import, "): bench.scripts(["speed"])
     assert list(bench.scripts())[:2] == ["import", "load"]
-
 
 def test_the_page_in_the_project_is_made_of_its_rows():
     rows = [json.loads(o) for o in (BENCHMARKS / "results.jsonl").read_text(encoding="utf-8").splitlines()]

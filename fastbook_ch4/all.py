@@ -1,7 +1,6 @@
 "Every public name at once, as fastai's own `all` modules give them: `from fastbook_ch4.all import *`."
 import importlib
 import pkgutil
-
 import fastbook_ch4
 
 __all__ = []

@@ -81,7 +81,7 @@ def read_images(folder: str | os.PathLike,  # holds 28x28 8-bit gray .png files
             with PngImageFile(file) as im: pixels += im.tobytes()
         except Exception as e: raise ValueError(f'{file} is not a whole PNG file ({e}); replace it') from None
         if (im.mode, im.size) != ('L', (28, 28)):
-            raise ValueError(f'{file} has mode {im.mode}, size {im.size}; expected L (8-bit gray), (28, 28)')
+            raise ValueError(f'{file} is of mode {im.mode}, size {im.size}; expected 8-bit gray (L), 28x28')
     return torch.frombuffer(pixels, dtype=torch.uint8).view(-1, 28, 28)
 
 # %% ../nbs/00_data.ipynb #d39fd930

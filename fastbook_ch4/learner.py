@@ -40,7 +40,8 @@ class BasicOptim:
 def train_model(model,  # turns xb [n, 784] into scores [n, 1]; changed in place
                 opt,  # step() and zero_grad() for the model's parameters
                 dl,  # gives (xb, yb) to train
-                valid_dl, epochs: int,  # (xb, yb) to validate; how often
+                valid_dl,  # gives (xb, yb) to validate
+                epochs: int,
                 ) -> list[float]:  # `validate_epoch` after each epoch
     """Train with `mnist_loss`. A `FloatingPointError` names the epoch where it breaks.
 

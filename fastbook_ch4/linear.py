@@ -12,7 +12,7 @@ from torch import Tensor
 from .data import same_shape
 
 # %% ../nbs/04_linear.ipynb #3df2c2e5
-def init_params(size, std: float = 1.,  # a number or a shape: 1, (784, 1); standard deviation
+def init_params(size: int | tuple, std: float = 1.,  # 1 or (784, 1); standard deviation
                 ) -> Tensor:  # float32 of that shape; it requires a gradient
     """Random parameters from a normal distribution.
 

@@ -4,6 +4,7 @@ import torch
 
 from pages import PAGES, code_cells, read
 
+
 @pytest.fixture
 def page(sample):
     "What a reader has at hand: the names of both pages, their small functions as they stand there."

@@ -13,6 +13,7 @@ from fastbook_ch4.linear import init_params, linear, mnist_loss
 from fastbook_ch4.sgd import calc_grad, dataloaders, train_epoch, validate_epoch
 from pages import ROOT
 
+
 @pytest.fixture
 def toy():
     x = torch.rand(40, 6, generator=torch.Generator().manual_seed(0))
